@@ -1,0 +1,1 @@
+"""How records travel: shared memory, rings, boards, counters, histograms. Knows no finance."""

@@ -1,0 +1,113 @@
+"""Latency histograms in shared memory: HDR layout, three significant digits, 1 ns to over 60 s.
+
+The bucket of a value is found as HdrHistogram finds it (2,048 sub-buckets, lowest value 1), so
+the counts can be handed to that library as they are and come out as its .hgrm text.
+"""
+
+import numpy as np
+
+from ringbuf.atomics import at, bit_length
+from ringbuf.jit import kernel
+from ringbuf.record import record
+
+HALF_BITS = 10
+HALF = 1 << HALF_BITS
+HIGHEST_NS = 60_000_000_000
+BUCKETS = 27
+DIGITS = 3
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99)
+
+HISTOGRAM = record(
+    [
+        ("count", "i8"),
+        ("highest", "i8"),  # ns
+        ("clipped", "i8"),  # values over HIGHEST_NS, counted as that
+        ("total", "i8"),  # ns, of all values
+        ("counts", "i8", (BUCKETS * HALF,)),
+    ]
+)
+
+
+@kernel
+def note(histogram, value):
+    """Count one value in ns; histogram is the address of a HISTOGRAM record."""
+    record_ = at(histogram, HISTOGRAM)
+    if value > HIGHEST_NS:
+        value = HIGHEST_NS
+        record_.clipped += 1
+    record_.count += 1
+    record_.total += value
+    record_.highest = max(record_.highest, value)
+    record_.counts[bucket(value)] += 1
+
+
+@kernel
+def bucket(value):
+    """The index of a value's bucket: HdrHistogram's countsIndexFor."""
+    shift = max(bit_length(value) - HALF_BITS - 1, 0)
+    return (shift << HALF_BITS) + (value >> shift)
+
+
+def highest_of(indices: np.ndarray) -> np.ndarray:
+    """The highest value, in ns, that each bucket stands for."""
+    shift = np.maximum(indices // HALF - 1, 0)
+    lowest = (indices - shift * HALF) << shift
+    return lowest + (1 << shift) - 1
+
+
+class Summary:
+    """A histogram at one moment, or several added together; values in ns."""
+
+    def __init__(self, *histograms: np.ndarray) -> None:
+        self.counts = np.zeros(BUCKETS * HALF, np.int64)
+        self.highest = self.clipped = self.total = 0
+        for histogram in histograms:
+            self.counts += histogram["counts"]
+            self.highest = max(self.highest, int(histogram["highest"]))
+            self.clipped += int(histogram["clipped"])
+            self.total += int(histogram["total"])
+        self.count = int(self.counts.sum())
+
+    def percentile(self, percent: float) -> int:
+        """The value that `percent` of all values do not exceed; 0 where there is none."""
+        if not self.count:
+            return 0
+        rank = max(int(np.ceil(percent / 100 * self.count - 1e-9)), 1)
+        index = int(np.searchsorted(np.cumsum(self.counts), rank))
+        return min(int(highest_of(np.array([index]))[0]), self.highest)
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+    def __sub__(self, earlier: "Summary") -> "Summary":
+        """What was counted since an earlier moment. `highest` stays that of all time."""
+        since = Summary()
+        since.counts = self.counts - earlier.counts
+        since.count, since.total = self.count - earlier.count, self.total - earlier.total
+        since.highest, since.clipped = self.highest, self.clipped - earlier.clipped
+        return since
+
+    def as_dict(self) -> dict[str, float]:
+        """Percentiles by name, in ns, with count, mean and maximum."""
+        named = {f"p{percent:g}": self.percentile(percent) for percent in PERCENTILES}
+        return {"count": self.count, "mean": round(self.mean, 1), **named, "max": self.highest}
+
+    def hgrm(self) -> str:
+        """The percentile distribution as HdrHistogram prints it, values in ns."""
+        import io
+
+        from hdrh.histogram import HdrHistogram
+
+        library = HdrHistogram(1, HIGHEST_NS, DIGITS)
+        for index in np.flatnonzero(self.counts):
+            value = int(highest_of(np.array([index]))[0])
+            library.record_value(min(value, HIGHEST_NS), int(self.counts[index]))
+        out = io.BytesIO()
+        library.output_percentile_distribution(out, 1.0)
+        return out.getvalue().decode()
+
+
+def empty() -> np.ndarray:
+    """One zeroed histogram outside shared memory."""
+    return np.zeros(1, HISTOGRAM)

@@ -1,0 +1,150 @@
+"""The one place that decides how hot functions are compiled, and where machine code is kept.
+
+Numba's cache on disk looks only at the file that holds a function: not at the files it calls
+into, nor at constants it imports, nor at flags such as NUMBA_BOUNDSCHECK. An edited callee
+would leave stale machine code behind. So every module's kernels are kept in a folder named by
+a digest of that module's source, of every project module it imports (however far), of the flags
+and of the compiler: a change anywhere along that chain is another folder.
+"""
+
+import ast
+import hashlib
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+
+import llvmlite
+import numba
+from llvmlite import binding
+
+from ringbuf.host import steady_counter
+
+ROOT = Path(__file__).parent.parent
+FLAGS = {"cache": True, "error_model": "numpy"}
+DAYS_KEPT = 30  # a folder of machine code that nobody asked for this long is removed
+
+
+class UnsafeCache(RuntimeError):
+    """The kernel cache could be written by somebody else: it holds pickles, so it is not used."""
+
+
+def compiled() -> bool:
+    """False when NUMBA_DISABLE_JIT=1 has kernels run as plain Python."""
+    return not numba.config.DISABLE_JIT
+
+
+@cache
+def module_file(module: str) -> Path | None:
+    """The project's file of a dotted module name, or None where it is not the project's."""
+    path = ROOT.joinpath(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """The project's modules that one module names in its import lines."""
+    path = module_file(module)
+    assert path is not None, module
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*parents, node.module or ""] if node.level else [node.module or ""])
+            base = base.strip(".")
+            names.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
+    return frozenset(name for name in names if module_file(name) and name != module)
+
+
+@cache
+def closure_of(module: str) -> tuple[str, ...]:
+    """The module and every project module it reaches by imports, in a fixed order."""
+    seen, todo = set(), [module]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo.extend(imports_of(name) - seen)
+    return tuple(sorted(seen))
+
+
+@cache
+def source_digest(module: str) -> str:
+    """What the machine code of a module's kernels depends on, as 16 hex digits."""
+    environment = (
+        FLAGS,
+        numba.config.BOUNDSCHECK,
+        sys.flags.optimize,
+        sys.version_info[:2],
+        numba.__version__,
+        llvmlite.__version__,
+        platform.machine(),
+        binding.get_host_cpu_name(),
+        numba.config.CPU_NAME,
+        numba.config.CPU_FEATURES,
+        steady_counter(),
+    )
+    digest = hashlib.blake2b(repr(environment).encode(), digest_size=8)
+    for name in closure_of(module):
+        path = module_file(name)
+        assert path is not None
+        digest.update(name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def cache_root() -> Path:
+    """Where machine code is kept: $CORELANE_CACHE, or corelane/ in the user's cache folder."""
+    chosen = os.environ.get("CORELANE_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "corelane"
+
+
+@cache
+def safe_cache_root() -> Path:
+    """The cache folder, made private; refused where another user could plant code in it."""
+    root = cache_root()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = root.stat()
+    if state.st_uid != os.geteuid() or state.st_mode & 0o022:
+        raise UnsafeCache(
+            f"kernel cache {root}: others may write to it (owner {state.st_uid}, "
+            f"mode {state.st_mode & 0o777:o}); make it yours and 0700, or set CORELANE_CACHE"
+        )
+    return root
+
+
+def kernel(function):
+    """Compile a function with the project's flags; machine code is kept on disk between runs."""
+    if numba.config.DISABLE_JIT:
+        return function
+    module = function.__module__
+    if module_file(module) is None:  # defined outside the project: a notebook, a test's snippet
+        return numba.njit(**{**FLAGS, "cache": False})(function)
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(safe_cache_root() / f"{module}-{source_digest(module)}")
+    try:
+        return numba.njit(**FLAGS)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def forget_old(days: float = DAYS_KEPT) -> int:
+    """Remove machine code of sources that no longer exist; return how many folders went."""
+    import shutil
+    import time
+
+    limit, gone = time.time() - days * 86_400, 0
+    for folder in safe_cache_root().iterdir():
+        newest = max((p.stat().st_atime for p in folder.rglob("*.nbi")), default=0.0)
+        if folder.is_dir() and newest < limit:
+            shutil.rmtree(folder, ignore_errors=True)
+            gone += 1
+    return gone

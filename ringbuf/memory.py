@@ -1,0 +1,269 @@
+"""Named shared memory: created whole or not at all, recognised before it is trusted.
+
+    +--------+-----------+----------------------+-----------------------------
+    | HEADER | text      | (zeros to page end)  | payload: ring, board, panel
+    +--------+-----------+----------------------+-----------------------------
+      0        256                                PAYLOAD
+
+The header says what lies behind it; the text is JSON that describes the payload's records, so a
+monitor reads a segment with no help from the code that wrote it. A segment is filled in under a
+temporary name, every page of it backed, and only then linked to its real name: nobody ever sees
+half of one, and a full /dev/shm is an error here, never a SIGBUS later.
+
+Whoever works on a segment holds a lock on one byte of it (a role). The kernel drops the lock when
+the process dies, however it dies, so "is its owner alive" has an answer with no guessing.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import mmap
+import os
+import re
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
+import posix_ipc
+
+from ringbuf.host import boot_id, start_time
+from ringbuf.record import layout_hash, record
+
+FOLDER = Path("/dev/shm")  # noqa: S108 (where POSIX shared memory lives on Linux)
+PREFIX = "corelane"
+MAGIC = 0x454E414C45524F43  # "CORELANE" in memory
+VERSION = 1
+TEXT = 256  # where the text starts
+PAYLOAD = 8192  # where the payload starts: whole pages
+OWNER, WRITER, READER = 0, 1, 2  # lock bytes; reader n holds READER + n
+LOCKS = 64
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+HEADER = record(
+    [
+        ("magic", "i8"),
+        ("version", "i4"),
+        ("text_length", "i4"),
+        ("size", "i8"),  # bytes of the whole segment
+        ("layout", "i8"),  # hash of the text
+        ("capacity", "i8"),  # records
+        ("record_size", "i8"),  # bytes
+        ("created_ns", "i8"),  # wall clock
+        ("pid", "i8"),  # of the creator
+        ("start_time", "i8"),  # of the creator, clock ticks since boot
+        ("boot", "S40"),
+        ("kind", "S16"),  # "ring", "board", "panel"
+    ]
+)
+assert HEADER.itemsize <= TEXT
+
+
+class SegmentError(RuntimeError):
+    """A segment that cannot be made or must not be used; the message says why and what to do."""
+
+
+class SegmentExists(SegmentError):
+    """The name is taken."""
+
+
+def full_name(pipeline: str, part: str) -> str:
+    """The name of a pipeline's segment, as it stands in /dev/shm."""
+    return f"{PREFIX}.{pipeline}.{part}"
+
+
+class Segment:
+    """A mapped segment; `address` is where its payload starts in this process."""
+
+    def __init__(self, name: str, file: int, writable: bool) -> None:
+        self.name, self.file, self.writable = name, file, writable
+        size = os.fstat(file).st_size
+        if size < PAYLOAD:
+            os.close(file)
+            raise SegmentError(f"segment {name}: {size} bytes is no segment of ours; remove it")
+        protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+        self.map = mmap.mmap(file, size, flags=flags, prot=protection)
+        self.bytes = np.frombuffer(self.map, np.uint8)
+        self.header = self.bytes[: HEADER.itemsize].view(HEADER)[0]
+        self.address = self.bytes.ctypes.data + PAYLOAD
+
+    @property
+    def payload(self) -> np.ndarray:
+        """The payload as bytes, shape (size - PAYLOAD,)."""
+        return self.bytes[PAYLOAD:]
+
+    @property
+    def text(self) -> dict:
+        """What the segment says of its own records."""
+        return json.loads(self.raw_text)
+
+    @property
+    def raw_text(self) -> str:
+        length = int(self.header["text_length"])
+        return bytes(self.bytes[TEXT : TEXT + length]).decode()
+
+    def hold(self, role: int, who: str) -> None:
+        """Take a role for the life of this process; refused while a living process has it."""
+        try:
+            fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, role, 1))
+        except OSError as failure:
+            if failure.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise SegmentError(
+                f"segment {self.name}: another living process is its {who} already; "
+                "stop that one first"
+            ) from None
+
+    def drop(self, role: int) -> None:
+        """Give a role back."""
+        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, role, 1))
+
+    def close(self) -> None:
+        """Give up all roles. The memory stays mapped while views of it live."""
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+
+
+def _lock(kind: int, start: int, length: int) -> bytes:
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+
+
+def create(
+    pipeline: str,
+    part: str,
+    kind: str,
+    size: int,
+    text: str,
+    capacity: int = 0,
+    record_size: int = 0,
+) -> Segment:
+    """Make a segment with `size` bytes of zeroed payload, all of it backed by memory."""
+    name = full_name(pipeline, part)
+    encoded = text.encode()
+    assert TEXT + len(encoded) <= PAYLOAD, f"{name}: description of {len(encoded)} bytes"
+    whole = -(-(PAYLOAD + size) // mmap.PAGESIZE) * mmap.PAGESIZE
+    draft = f"{PREFIX}-draft.{os.getpid()}.{part}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(FOLDER / draft)
+    file = posix_ipc.SharedMemory("/" + draft, posix_ipc.O_CREX, mode=0o600).fd
+    try:
+        os.fchmod(file, 0o600)
+        _back(file, name, whole)
+        segment = Segment(name, file, writable=True)
+        segment.bytes[TEXT : TEXT + len(encoded)] = np.frombuffer(encoded, np.uint8)
+        header = segment.header
+        header["version"], header["text_length"] = VERSION, len(encoded)
+        header["size"], header["layout"] = whole, layout_hash(text)
+        header["capacity"], header["record_size"] = capacity, record_size
+        header["created_ns"] = time.time_ns()
+        header["pid"], header["start_time"] = os.getpid(), start_time(os.getpid())
+        header["boot"], header["kind"], header["magic"] = boot_id().encode(), kind.encode(), MAGIC
+        try:
+            os.link(FOLDER / draft, FOLDER / name)
+        except FileExistsError:
+            raise SegmentExists(f"segment {name}: exists already") from None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.close(file)
+        raise
+    finally:
+        os.unlink(FOLDER / draft)
+    return segment
+
+
+def _back(file: int, name: str, size: int) -> None:
+    """Have every page of a segment backed now, while an error can still be reported."""
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as failure:
+        if failure.errno not in (errno.ENOSPC, errno.ENOMEM):
+            raise
+        room = os.statvfs(FOLDER)
+        raise SegmentError(
+            f"segment {name}: {size:,} bytes do not fit, {FOLDER} has "
+            f"{room.f_bavail * room.f_frsize:,} free; make rings or books smaller in the "
+            "configuration, or the file system larger (mount -o remount,size=…)"
+        ) from None
+
+
+def attach(
+    pipeline: str, part: str, kind: str, text: str | None = None, writable: bool = False
+) -> Segment:
+    """Map an existing segment after checking that it is what the caller takes it for.
+
+    With `text`, its records must be laid out exactly so; without, any layout of the kind will do.
+    """
+    name = full_name(pipeline, part)
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        file = os.open(FOLDER / name, flags)
+    except FileNotFoundError:
+        raise SegmentError(
+            f"segment {name}: does not exist; is a pipeline named {pipeline!r} running? "
+            "(corelane segments ls)"
+        ) from None
+    except PermissionError:
+        raise SegmentError(f"segment {name}: belongs to another user") from None
+    segment = Segment(name, file, writable)
+    reason = fault(segment, kind, text)
+    if reason:
+        segment.close()
+        raise SegmentError(f"segment {name}: {reason}")
+    return segment
+
+
+def fault(segment: Segment, kind: str, text: str | None) -> str:
+    """Why a segment must not be used, or the empty string."""
+    header = segment.header
+    if header["magic"] != MAGIC:
+        return "is not a segment of Corelane; remove it"
+    if header["version"] != VERSION:
+        return f"has layout version {header['version']}, this program reads {VERSION}"
+    if header["size"] != len(segment.bytes):
+        return f"was cut from {header['size']} to {len(segment.bytes)} bytes; remove it"
+    if header["boot"].decode() != boot_id():
+        return "is left from an earlier boot; remove it (corelane segments rm)"
+    if header["kind"].decode() != kind:
+        return f"holds a {header['kind'].decode()}, not a {kind}"
+    if header["layout"] != layout_hash(segment.raw_text):
+        return "has a damaged description; remove it"
+    if text is not None and header["layout"] != layout_hash(text):
+        return "has records of another layout than this program's; restart the pipeline"
+    return ""
+
+
+def alive(name: str) -> bool:
+    """True while a living process holds a role on the segment."""
+    try:
+        file = os.open(FOLDER / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, 0, LOCKS))
+    finally:
+        os.close(file)
+    return struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK
+
+
+def names(pipeline: str = "") -> list[str]:
+    """The segments that exist, of one pipeline or of all."""
+    start = f"{PREFIX}.{pipeline}." if pipeline else f"{PREFIX}."
+    return sorted(path.name for path in FOLDER.iterdir() if path.name.startswith(start))
+
+
+def unlink(name: str) -> None:
+    """Remove a segment's name; processes that have it mapped keep their memory."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(FOLDER / name)
+
+
+def remove_dead_drafts() -> None:
+    """Remove half-made segments whose maker has died."""
+    for path in FOLDER.glob(f"{PREFIX}-draft.*"):
+        pid = path.name.split(".")[1]
+        if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()

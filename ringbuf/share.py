@@ -1,0 +1,186 @@
+"""Rings by name: made once, joined by their one writer, their readers and any observer.
+
+from ringbuf.share import observe
+tops = observe("demo", "book").latest(1000, "top")   # a structured numpy array
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ringbuf import memory, ring
+from ringbuf.memory import READER as READER_ROLE
+from ringbuf.memory import WRITER as WRITER_ROLE
+from ringbuf.memory import Segment, SegmentError
+from ringbuf.record import from_description, layout_text
+
+KIND = "ring"
+Layouts = dict[str, tuple[int, np.dtype]]
+
+
+def create_ring(
+    pipeline: str, part: str, layouts: Layouts, capacity: int, readers: Sequence[str]
+) -> Segment:
+    """Make a ring with its gating readers' lines, so that the writer waits for them from the start.
+
+    layouts: name -> (kind that marks such a record, or -1 for all; dtype), all of one size.
+    """
+    (size,) = {dtype.itemsize for _, dtype in layouts.values()}
+    smallest = 2 * ring.RELEASE_EVERY
+    if capacity < smallest or capacity & (capacity - 1):
+        raise SegmentError(
+            f"ring {part}: capacity {capacity} is not a power of two from {smallest} up"
+        )
+    if len(readers) > ring.READERS_MAX:
+        raise SegmentError(f"ring {part}: {len(readers)} readers, at most {ring.READERS_MAX}")
+    segment = memory.create(
+        pipeline,
+        part,
+        KIND,
+        ring.bytes_needed(capacity, size),
+        layout_text(layouts),
+        capacity,
+        size,
+    )
+    for line, name in zip(ring.lines(segment.payload)[1], readers, strict=False):
+        line["name"], line["gating"] = name.encode(), 1
+    return segment
+
+
+def _geometry(segment: Segment) -> tuple[int, int, int]:
+    header = segment.header
+    return segment.address, int(header["capacity"]), int(header["record_size"])
+
+
+class RingWriter:
+    """The one writer of a ring. `view` is what kernels take."""
+
+    def __init__(self, pipeline: str, part: str, layouts: Layouts) -> None:
+        text = layout_text(layouts)
+        self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
+        self.segment.hold(WRITER_ROLE, "writer")
+        self.view = ring.writer_of(*_geometry(self.segment))
+        self.written = int(ring.recover(self.view))
+
+    def push(self, records: np.ndarray, born: int = 0) -> int:
+        """Copy records in, as many as there is room for; return how many."""
+        assert records.flags.c_contiguous
+        assert records.dtype.itemsize == self.view.size
+        return int(ring.push(self.view, records.ctypes.data, len(records), born))
+
+    def close(self) -> None:
+        """Say that nothing will follow, and give the role up."""
+        ring.close(self.view)
+        self.segment.close()
+
+
+class RingReader:
+    """A gating reader: the writer waits for it. `view` is what kernels take."""
+
+    def __init__(self, pipeline: str, part: str, layouts: Layouts, name: str) -> None:
+        text = layout_text(layouts)
+        self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
+        names = [line["name"].decode() for line in ring.lines(self.segment.payload)[1]]
+        if name not in names:
+            raise SegmentError(f"ring {part}: has no reader {name!r}; it has {_listed(names)}")
+        number = names.index(name)
+        self.segment.hold(READER_ROLE + number, f"reader {name!r}")
+        base, capacity, size = _geometry(self.segment)
+        self.view = ring.reader_of(base, capacity, size, number)
+        slots = self.view.slots - base
+        self.slots = self.segment.payload[slots : slots + capacity * size]
+
+    def take(self, dtype: np.dtype, limit: int) -> np.ndarray:
+        """A view of the records that wait, in place, up to the ring's end; release them after."""
+        first = int(ring.next_unread(self.view))
+        start = first & self.view.mask
+        count = int(ring.ready(self.view, min(limit, self.view.mask + 1 - start)))
+        return self.slots.view(dtype)[start : start + count]
+
+    def release(self, sequence: int) -> None:
+        """Give the writer back every slot up to `sequence`."""
+        ring.release(self.view, sequence)
+
+    @property
+    def ended(self) -> bool:
+        """True when the writer is done and everything has been read."""
+        return bool(ring.ended(self.view, ring.next_unread(self.view)))
+
+    def close(self) -> None:
+        self.segment.close()
+
+
+class Observer:
+    """A look at a ring that slows nobody: read-only memory, private position, losses counted."""
+
+    def __init__(self, pipeline: str, part: str) -> None:
+        self.segment = memory.attach(pipeline, part, KIND)
+        base, self.capacity, self.size = _geometry(self.segment)
+        self.view = ring.reader_of(base, self.capacity, self.size, 0)
+        self.layouts = {
+            name: (description["kind"], from_description(description))
+            for name, description in self.segment.text.items()
+        }
+        self.writer, self.readers = ring.lines(self.segment.payload)
+        self.missed = 0
+        self.next = 1
+        self.rewind(self.capacity)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The layout of the ring's first kind; its tags stand where those of the others do."""
+        return next(iter(self.layouts.values()))[1]
+
+    def rewind(self, records: int) -> None:
+        """Go on from `records` before the newest, or the oldest that the ring still holds."""
+        oldest = int(self.writer["written"]) - min(records, self.capacity) + 1
+        self.next = max(1, oldest)
+
+    def poll(self, limit: int = 4096) -> np.ndarray:
+        """Copies of the next records, shape (up to limit,); `missed` grows by what was lost."""
+        records = np.zeros(limit, self.dtype)
+        while True:
+            count = int(ring.observe(self.view, self.next, records.ctypes.data, limit))
+            if count >= 0:
+                self.next += count
+                return records[:count]
+            # Rejoin half a ring behind the writer: at the very edge we would be lapped again.
+            newest = int(self.writer["written"])
+            rejoin = max(newest - self.capacity // 2, self.next + 1)
+            self.missed += rejoin - self.next
+            self.next = rejoin
+
+    def select(self, records: np.ndarray, layout: str) -> np.ndarray:
+        """Those of some polled records that are of one layout, as that layout."""
+        if layout not in self.layouts:
+            raise SegmentError(
+                f"{self.segment.name} has no records {layout!r}; it has {_listed(self.layouts)}"
+            )
+        kind, dtype = self.layouts[layout]
+        return (records if kind < 0 else records[records["kind"] == kind]).view(dtype)
+
+    def latest(self, count: int, layout: str | None = None) -> np.ndarray:
+        """The newest records, at most `count` (and at most a ring), of one layout if given."""
+        self.rewind(self.capacity if layout else count)
+        parts = []
+        while len(part := self.poll()):
+            parts.append(part if layout is None else self.select(part, layout))
+        whole = np.concatenate(parts) if parts else np.zeros(0, self.dtype)
+        return whole[-count:]
+
+    @property
+    def closed(self) -> bool:
+        """True when the writer has said that nothing will follow."""
+        return bool(self.writer["closed"])
+
+    def close(self) -> None:
+        self.segment.close()
+
+
+def observe(pipeline: str, part: str) -> Observer:
+    """Attach to a ring of a running pipeline, read-only."""
+    return Observer(pipeline, part)
+
+
+def _listed(names) -> str:
+    return ", ".join(sorted(name for name in names if name)) or "none"

@@ -1,0 +1,1 @@
+"""What each process does with its records: read records, think, write records."""

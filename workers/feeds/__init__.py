@@ -1,0 +1,1 @@
+"""Outside market data in: one small module per source format."""

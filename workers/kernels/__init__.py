@@ -1,0 +1,1 @@
+"""Pure numbers on preallocated state: no rings, no I/O."""

@@ -1,0 +1,158 @@
+"""The vocabulary: every record that travels between stages. 64 bytes each, sequence last.
+
+Prices are integers in the instrument's price unit (`Instrument.price_scale` units make one unit
+of currency), quantities integers in its lot. Times are nanoseconds since the Unix epoch; a feed
+that only knows the time of day counts from the date in its options (1970-01-01 by default).
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+from ringbuf.record import slot_record
+
+
+class Side(IntEnum):
+    """Which side of the book. NONE where a message has none."""
+
+    BID = 0
+    ASK = 1
+    NONE = 2
+
+
+class Event(IntEnum):
+    """What happened at the venue: the kinds of EVENT records."""
+
+    ADD = 1  # a new resting order: order, side, price, quantity
+    EXECUTE = 2  # a resting order traded: order, quantity; other = match number
+    EXECUTE_AT = 3  # the same at another price than its own: price
+    CANCEL = 4  # a resting order lost part of its quantity: order, quantity
+    DELETE = 5  # a resting order left: order
+    REPLACE = 6  # a resting order became another: order, other = its new id, price, quantity
+    TRADE = 7  # a trade that no displayed order shows: price, quantity; other = match number
+    CROSS = 8  # an auction's trade: price, quantity; other = match number
+    BREAK = 9  # a trade was broken: other = match number; the book stays
+    STATUS = 10  # trading state of an instrument changed: flags = State
+    DIRECTORY = 11  # an instrument was announced
+    SYSTEM = 12  # a session event of the venue: flags = its code
+
+
+class Flag(IntEnum):
+    """Bits of EVENT.flags for ADD, EXECUTE, EXECUTE_AT and TRADE."""
+
+    UNPRINTED = 1  # not to be counted as volume
+    INFERRED = 2  # the order was reconstructed: the feed never showed its submission
+
+
+class State(IntEnum):
+    """Trading state of an instrument, in EVENT.flags and TOP.state."""
+
+    UNKNOWN = 0
+    TRADING = 1
+    HALTED = 2
+    PAUSED = 3
+    QUOTING = 4
+
+
+EVENT = slot_record(
+    [
+        ("time_ns", "i8"),  # when it happened, by the venue's clock
+        ("arrived_ns", "i8"),  # when ingest took it in, by this host's clock
+        ("order", "i8"),  # the venue's order id
+        ("other", "i8"),  # new order id of a REPLACE, match number of a trade
+        ("price", "i8"),
+        ("quantity", "i8"),
+        ("instrument", "i4"),
+        ("kind", "u1"),
+        ("side", "u1"),
+        ("source", "u1"),  # which feed of the configuration, from 0
+        ("flags", "u1"),
+    ]
+)
+
+
+class Book(IntEnum):
+    """The kinds of records on the book ring."""
+
+    TOP = 1  # the best prices of an instrument moved
+    LEVEL = 2  # the quantity at one price changed
+    TRADE = 3  # a trade
+    STATUS = 4  # trading state changed: a TOP record whose `state` is new
+
+
+_ANSWERS = [
+    ("cause", "i8"),  # sequence of the event that this record answers
+    ("time_ns", "i8"),  # the event's own time
+]
+_TAGS = [("instrument", "i4"), ("kind", "u1"), ("side", "u1"), ("index", "u1"), ("state", "u1")]
+
+# `index` counts the outputs of one input from 0; (cause, index) names a record for ever.
+TOP = slot_record(
+    [
+        *_ANSWERS,
+        ("bid", "i8"),  # 0 where the side is empty
+        ("ask", "i8"),
+        ("bid_quantity", "i8"),
+        ("ask_quantity", "i8"),
+        *_TAGS,
+    ]
+)
+LEVEL = slot_record(
+    [
+        *_ANSWERS,
+        ("price", "i8"),
+        ("quantity", "i8"),  # all that rests at this price now; 0 where the level is gone
+        ("orders", "i8"),  # how many orders rest there now
+        ("spare", "i8"),
+        *_TAGS,
+    ]
+)
+TRADE = slot_record(
+    [
+        *_ANSWERS,
+        ("price", "i8"),
+        ("quantity", "i8"),
+        ("order", "i8"),  # the resting order, 0 where none is shown
+        ("match", "i8"),
+        *_TAGS,
+    ]
+)
+
+RISK = slot_record(
+    [
+        ("cause", "i8"),  # sequence of the book record that moved the mark
+        ("time_ns", "i8"),
+        ("value", "i8"),  # market value of the portfolio, money units
+        ("pnl", "i8"),  # value less cost, money units
+        ("var_99", "i8"),  # historical value at risk, a loss is positive, money units
+        ("es_975", "i8"),  # expected shortfall, a loss is positive, money units
+        ("instrument", "i4"),  # whose mark moved
+        ("portfolio", "u2"),
+        ("index", "u1"),
+        ("kind", "u1"),
+    ]
+)
+
+# What lies on each ring: name of the layout -> (its `kind`, layout). -1: every record.
+EVENTS_RING = {"event": (-1, EVENT)}
+BOOK_RING = {
+    "top": (int(Book.TOP), TOP),
+    "level": (int(Book.LEVEL), LEVEL),
+    "trade": (int(Book.TRADE), TRADE),
+    "status": (int(Book.STATUS), TOP),
+}
+RISK_RING = {"risk": (-1, RISK)}
+
+MONEY_SCALE = 10_000  # money units in one unit of currency
+
+for _layout in (EVENT, TOP, LEVEL, TRADE, RISK):
+    assert _layout.itemsize == 64, _layout
+for _layout in (TOP, LEVEL, TRADE):
+    assert _layout.fields["kind"][1] == TOP.fields["kind"][1], _layout
+
+
+def empty(dtype: np.dtype, count: int) -> np.ndarray:
+    """A zeroed array of records that starts on a cache line, as kernels expect."""
+    memory = np.zeros(count * dtype.itemsize + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + count * dtype.itemsize].view(dtype)

@@ -1,0 +1,1 @@
+"""Records out: one small module per destination."""
