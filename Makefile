@@ -1,0 +1,45 @@
+# Every target sets up what it needs. `make demo` and `make test` are all that a newcomer has to know.
+VENV := .venv
+PY := $(VENV)/bin/python
+SHELL := /bin/bash
+
+.PHONY: demo test test-compiled check bench lock docs clean
+
+demo: $(VENV)/ready  ## a whole market day through four processes, with nothing else installed
+	$(VENV)/bin/corelane demo
+
+test: $(VENV)/ready  ## all tests: kernels as plain Python first, then everything compiled
+	NUMBA_DISABLE_JIT=1 $(PY) -m pytest tests/ringbuf tests/workers -m "not compiled"
+	$(PY) -m pytest
+
+test-compiled: $(VENV)/ready  ## kernels compiled with bounds checks
+	NUMBA_BOUNDSCHECK=1 $(PY) -m pytest tests/ringbuf tests/workers
+
+check: $(VENV)/ready  ## style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/ready  ## all benches, side by side with the C program of the same protocol
+	$(VENV)/bin/corelane bench
+
+docs: $(VENV)/ready  ## the command line's own help, as docs/commands.md
+	$(PY) -m docs.commands > docs/commands.md
+
+lock: $(VENV)/ready  ## resolve the newest versions again, with hashes and without addresses
+	$(VENV)/bin/pip-compile --quiet --all-extras --generate-hashes --strip-extras --allow-unsafe \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate --no-header \
+		--upgrade --output-file requirements.lock pyproject.toml
+
+clean:  ## everything that the other targets have made here
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/ready: pyproject.toml requirements.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Corelane needs python3 3.11 or newer"; exit 1; }
+	@python3 -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
+	python3 -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
