@@ -27,27 +27,27 @@ _PAUSE = {"x86_64": "llvm.x86.sse2.pause", "aarch64": "llvm.aarch64.hint"}
 
 def at(address, dtype):
     """The record of `dtype` that lies at an address: a view, not a copy."""
-    return np.frombuffer((ctypes.c_char * dtype.itemsize).from_address(address), dtype)[0]
+    return np.frombuffer((ctypes.c_char * dtype.itemsize).from_address(int(address)), dtype)[0]
 
 
 def load_acquire(address):
     """Read the int64 at an address; nothing after this line may be read earlier."""
-    return ctypes.c_int64.from_address(address).value
+    return ctypes.c_int64.from_address(int(address)).value
 
 
 def store_release(address, value):
     """Write the int64 at an address; nothing before this line may be written later."""
-    ctypes.c_int64.from_address(address).value = value
+    ctypes.c_int64.from_address(int(address)).value = value
 
 
 def load_relaxed(address):
     """Read the int64 at an address whole, in no particular order with others."""
-    return ctypes.c_int64.from_address(address).value
+    return ctypes.c_int64.from_address(int(address)).value
 
 
 def store_relaxed(address, value):
     """Write the int64 at an address whole, in no particular order with others."""
-    ctypes.c_int64.from_address(address).value = value
+    ctypes.c_int64.from_address(int(address)).value = value
 
 
 def fence_release():

@@ -5,6 +5,8 @@ and makes it even (a seqlock). A reader copies, looks again, and tries once more
 moved; it never makes the writer wait.
 """
 
+import time
+
 import numpy as np
 
 from ringbuf import memory
@@ -25,12 +27,13 @@ from ringbuf.record import from_description, layout_text
 
 KIND = "board"
 TRIES = 1000
+PATIENCE_S = 0.25  # a living writer may lose its core in mid-row for this long
 
 
 @kernel
 def begin(row, size):
-    """Open a row for writing; readers wait or try again."""
-    store_relaxed(row + size - 8, load_relaxed(row + size - 8) + 1)
+    """Open a row for writing; readers wait or try again. A row left open stays open."""
+    store_relaxed(row + size - 8, load_relaxed(row + size - 8) | 1)
     fence_release()
 
 
@@ -42,7 +45,10 @@ def finish(row, size):
 
 @kernel
 def read(row, size, target):
-    """Copy a row that is whole; False where the writer kept it busy all the time."""
+    """Copy a row that is whole; False where the writer kept it busy all the time.
+
+    The copy's version is the row's, even: twice the number of times it was written.
+    """
     for _ in range(TRIES):
         version = load_acquire(row + size - 8)
         if version & 1 == 0:
@@ -77,15 +83,31 @@ class Board:
         """A whole copy of one row, shape (1,)."""
         copy = np.zeros(1, self.dtype)
         assert 0 <= number < self.rows
-        if not read(self.address + number * self.size, self.size, copy.ctypes.data):
-            raise memory.SegmentError(
-                f"{self.segment.name}: row {number} stayed half written; its writer has died"
-            )
+        until = time.monotonic() + PATIENCE_S
+        while not read(self.address + number * self.size, self.size, copy.ctypes.data):
+            if time.monotonic() > until:
+                raise memory.SegmentError(
+                    f"{self.segment.name}: row {number} stayed half written; its writer has died"
+                )
+            time.sleep(0.001)
         return copy
+
+    def put(self, number: int, value: np.ndarray) -> None:
+        """Write one row from an array of shape (1,) of the board's layout, version left out."""
+        assert self.segment.writable
+        assert 0 <= number < self.rows
+        assert value.dtype.itemsize == self.size
+        row = self.address + number * self.size
+        begin(row, self.size)
+        copy_words(row, value.ctypes.data, self.size // 8 - 1)
+        finish(row, self.size)
 
     def all(self) -> np.ndarray:
         """Whole copies of all rows, shape (rows,)."""
-        return np.concatenate([self.row(number) for number in range(self.rows)])
+        rows = np.zeros(self.rows, self.dtype)
+        for number in range(self.rows):
+            rows[number] = self.row(number)[0]
+        return rows
 
     def close(self) -> None:
         self.segment.close()

@@ -54,7 +54,8 @@ def calibrate(clock, seconds: float = CALIBRATION_S) -> None:
     """Measure the counter against CLOCK_MONOTONIC and write a CLOCK record."""
     clock.steady = int(compiled() and steady_counter())
     counter, nanoseconds = _reading()
-    clock.base_cycles, clock.base_ns = counter, time.time_ns()
+    clock.base_cycles = counter
+    clock.base_ns = time.time_ns() - (time.monotonic_ns() - nanoseconds)
     clock.ns_per_cycle = 1.0
     if clock.steady:
         time.sleep(seconds)

@@ -21,7 +21,7 @@ HISTOGRAM = record(
     [
         ("count", "i8"),
         ("highest", "i8"),  # ns
-        ("clipped", "i8"),  # values over HIGHEST_NS, counted as that
+        ("clipped", "i8"),  # values over HIGHEST_NS or below 0, counted as those
         ("total", "i8"),  # ns, of all values
         ("counts", "i8", (BUCKETS * HALF,)),
     ]
@@ -34,6 +34,9 @@ def note(histogram, value):
     record_ = at(histogram, HISTOGRAM)
     if value > HIGHEST_NS:
         value = HIGHEST_NS
+        record_.clipped += 1
+    elif value < 0:
+        value = 0
         record_.clipped += 1
     record_.count += 1
     record_.total += value

@@ -21,8 +21,10 @@ import json
 import mmap
 import os
 import re
+import stat
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +78,13 @@ def full_name(pipeline: str, part: str) -> str:
 class Segment:
     """A mapped segment; `address` is where its payload starts in this process."""
 
+    file = -1
+
     def __init__(self, name: str, file: int, writable: bool) -> None:
         self.name, self.file, self.writable = name, file, writable
+        self.holder = 0  # the process that took a role here
         size = os.fstat(file).st_size
         if size < PAYLOAD:
-            os.close(file)
             raise SegmentError(f"segment {name}: {size} bytes is no segment of ours; remove it")
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
@@ -102,7 +106,7 @@ class Segment:
     @property
     def raw_text(self) -> str:
         length = int(self.header["text_length"])
-        return bytes(self.bytes[TEXT : TEXT + length]).decode()
+        return bytes(self.bytes[TEXT : TEXT + length]).decode(errors="replace")
 
     def hold(self, role: int, who: str) -> None:
         """Take a role for the life of this process; refused while a living process has it."""
@@ -115,16 +119,26 @@ class Segment:
                 f"segment {self.name}: another living process is its {who} already; "
                 "stop that one first"
             ) from None
+        self.holder = os.getpid()
 
     def drop(self, role: int) -> None:
         """Give a role back."""
         fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, role, 1))
 
     def close(self) -> None:
-        """Give up all roles. The memory stays mapped while views of it live."""
+        """Give up all roles. The memory stays mapped while views of it live.
+
+        The mapping has the file open too, so closing ours would not end a lock. A forked child
+        shares its parent's locks, and must leave them alone.
+        """
         if self.file >= 0:
+            if self.holder == os.getpid():
+                fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, 0, LOCKS))
             os.close(self.file)
             self.file = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _lock(kind: int, start: int, length: int) -> bytes:
@@ -139,8 +153,12 @@ def create(
     text: str,
     capacity: int = 0,
     record_size: int = 0,
+    fill: Callable[[Segment], None] | None = None,
 ) -> Segment:
-    """Make a segment with `size` bytes of zeroed payload, all of it backed by memory."""
+    """Make a segment with `size` bytes of zeroed payload, all of it backed by memory.
+
+    fill: writes what the payload starts with, before anybody can see the segment.
+    """
     name = full_name(pipeline, part)
     encoded = text.encode()
     assert TEXT + len(encoded) <= PAYLOAD, f"{name}: description of {len(encoded)} bytes"
@@ -150,9 +168,13 @@ def create(
         os.unlink(FOLDER / draft)
     file = posix_ipc.SharedMemory("/" + draft, posix_ipc.O_CREX, mode=0o600).fd
     try:
-        os.fchmod(file, 0o600)
-        _back(file, name, whole)
-        segment = Segment(name, file, writable=True)
+        try:
+            os.fchmod(file, 0o600)
+            _back(file, name, whole)
+        except BaseException:
+            os.close(file)
+            raise
+        segment = Segment(name, file, writable=True)  # which closes the file from here on
         segment.bytes[TEXT : TEXT + len(encoded)] = np.frombuffer(encoded, np.uint8)
         header = segment.header
         header["version"], header["text_length"] = VERSION, len(encoded)
@@ -161,14 +183,12 @@ def create(
         header["created_ns"] = time.time_ns()
         header["pid"], header["start_time"] = os.getpid(), start_time(os.getpid())
         header["boot"], header["kind"], header["magic"] = boot_id().encode(), kind.encode(), MAGIC
+        if fill is not None:
+            fill(segment)
         try:
             os.link(FOLDER / draft, FOLDER / name)
         except FileExistsError:
             raise SegmentExists(f"segment {name}: exists already") from None
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.close(file)
-        raise
     finally:
         os.unlink(FOLDER / draft)
     return segment
@@ -197,9 +217,9 @@ def attach(
     With `text`, its records must be laid out exactly so; without, any layout of the kind will do.
     """
     name = full_name(pipeline, part)
-    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
     try:
-        file = os.open(FOLDER / name, flags)
+        file = os.open(FOLDER / name, flags | (os.O_RDWR if writable else os.O_RDONLY))
     except FileNotFoundError:
         raise SegmentError(
             f"segment {name}: does not exist; is a pipeline named {pipeline!r} running? "
@@ -207,6 +227,17 @@ def attach(
         ) from None
     except PermissionError:
         raise SegmentError(f"segment {name}: belongs to another user") from None
+    except OSError as failure:  # a link, a folder, a socket
+        raise SegmentError(
+            f"segment {name}: is no plain file ({failure.strerror}); remove it"
+        ) from None
+    mode = os.fstat(file).st_mode
+    if not stat.S_ISREG(mode) or mode & 0o022:
+        os.close(file)
+        raise SegmentError(
+            f"segment {name}: is no plain file, or others may write to it "
+            f"({stat.filemode(mode)}); remove it"
+        )
     segment = Segment(name, file, writable)
     reason = fault(segment, kind, text)
     if reason:
@@ -224,12 +255,16 @@ def fault(segment: Segment, kind: str, text: str | None) -> str:
         return f"has layout version {header['version']}, this program reads {VERSION}"
     if header["size"] != len(segment.bytes):
         return f"was cut from {header['size']} to {len(segment.bytes)} bytes; remove it"
-    if header["boot"].decode() != boot_id():
+    if header["boot"] != boot_id().encode():
         return "is left from an earlier boot; remove it (corelane segments rm)"
-    if header["kind"].decode() != kind:
-        return f"holds a {header['kind'].decode()}, not a {kind}"
+    if header["kind"] != kind.encode():
+        return f"holds a {header['kind'].decode(errors='replace')}, not a {kind}"
+    if not 0 <= header["text_length"] <= PAYLOAD - TEXT:
+        return "has a damaged header; remove it"
     if header["layout"] != layout_hash(segment.raw_text):
         return "has a damaged description; remove it"
+    if not 0 <= int(header["capacity"]) * int(header["record_size"]) <= len(segment.payload):
+        return "has a damaged header; remove it"
     if text is not None and header["layout"] != layout_hash(text):
         return "has records of another layout than this program's; restart the pipeline"
     return ""
@@ -265,5 +300,5 @@ def remove_dead_drafts() -> None:
     for path in FOLDER.glob(f"{PREFIX}-draft.*"):
         pid = path.name.split(".")[1]
         if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's
                 path.unlink()

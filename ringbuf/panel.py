@@ -35,10 +35,11 @@ class Life(IntEnum):
 
     ABSENT = 0
     STARTING = 1
-    RUNNING = 2
-    DRAINING = 3  # told to stop: takes nothing new, hands on what it has
-    FINISHED = 4  # has handed on everything and left
-    FAILED = 5
+    READY = 2  # could run, and is held until all others are ready
+    RUNNING = 3
+    DRAINING = 4  # told to stop: takes nothing new, hands on what it has
+    FINISHED = 5  # has handed on everything and left
+    FAILED = 6
 
 
 class Command(IntEnum):
@@ -46,6 +47,7 @@ class Command(IntEnum):
 
     RUN = 0
     STOP = 1
+    HOLD = 2  # get ready, but do not begin
 
 
 STATUS = record(
@@ -61,6 +63,7 @@ STATUS = record(
         ("starts", "i8"),  # 1, and one more for each restart
         ("core", "i8"),  # where it really runs; -1: anywhere
         ("node", "i8"),
+        ("rss_bytes", "i8"),  # resident memory when it left; while it lives, ask the kernel
         ("wait", "S16"),
         ("message", "S256"),  # why it failed
         ("clock", CLOCK),
@@ -141,7 +144,13 @@ class Panel:
 
     def live(self, life: Life) -> None:
         """Show what the stage is doing now."""
+        assert self.segment.writable
         store_release(self.segment.address + LIFE, int(life))
+
+    def fail(self, error: BaseException) -> None:
+        """Show why the stage could not go on."""
+        self.status["message"] = f"{type(error).__name__}: {error}".encode()[:256]
+        self.live(Life.FAILED)
 
     def beat(self) -> None:
         """Show that the stage's process still turns."""
@@ -158,6 +167,7 @@ class Panel:
 
     def tell(self, command: Command) -> None:
         """Give the stage a command."""
+        assert self.segment.writable
         store_release(self.command_address, int(command))
 
     def summary(self, histogram: str) -> Summary:

@@ -33,23 +33,26 @@ def create_ring(
         )
     if len(readers) > ring.READERS_MAX:
         raise SegmentError(f"ring {part}: {len(readers)} readers, at most {ring.READERS_MAX}")
-    segment = memory.create(
-        pipeline,
-        part,
-        KIND,
-        ring.bytes_needed(capacity, size),
-        layout_text(layouts),
-        capacity,
-        size,
-    )
-    for line, name in zip(ring.lines(segment.payload)[1], readers, strict=False):
-        line["name"], line["gating"] = name.encode(), 1
-    return segment
+    if len(set(readers)) < len(readers) or not all(0 < len(n.encode()) <= 32 for n in readers):
+        raise SegmentError(f"ring {part}: readers need different names of 1 to 32 bytes")
+
+    def gate(segment: Segment) -> None:
+        for line, name in zip(ring.lines(segment.payload)[1], readers, strict=False):
+            line["name"], line["gating"] = name.encode(), 1
+
+    length = ring.bytes_needed(capacity, size)
+    text = layout_text(layouts)
+    return memory.create(pipeline, part, KIND, length, text, capacity, size, gate)
 
 
 def _geometry(segment: Segment) -> tuple[int, int, int]:
-    header = segment.header
-    return segment.address, int(header["capacity"]), int(header["record_size"])
+    """Address, capacity and record size, after checking them: kernels trust them blindly."""
+    capacity, size = int(segment.header["capacity"]), int(segment.header["record_size"])
+    sizes = {description["size"] for description in segment.text.values()}
+    whole = capacity >= 2 * ring.RELEASE_EVERY and capacity & (capacity - 1) == 0
+    if not whole or sizes != {size} or ring.bytes_needed(capacity, size) > len(segment.payload):
+        raise SegmentError(f"segment {segment.name}: has a damaged header; remove it")
+    return segment.address, capacity, size
 
 
 class RingWriter:
@@ -58,8 +61,8 @@ class RingWriter:
     def __init__(self, pipeline: str, part: str, layouts: Layouts) -> None:
         text = layout_text(layouts)
         self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
-        self.segment.hold(WRITER_ROLE, "writer")
         self.view = ring.writer_of(*_geometry(self.segment))
+        self.segment.hold(WRITER_ROLE, "writer")
         self.written = int(ring.recover(self.view))
 
     def push(self, records: np.ndarray, born: int = 0) -> int:
@@ -80,12 +83,12 @@ class RingReader:
     def __init__(self, pipeline: str, part: str, layouts: Layouts, name: str) -> None:
         text = layout_text(layouts)
         self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
+        base, capacity, size = _geometry(self.segment)
         names = [line["name"].decode() for line in ring.lines(self.segment.payload)[1]]
-        if name not in names:
+        if not name or name not in names:
             raise SegmentError(f"ring {part}: has no reader {name!r}; it has {_listed(names)}")
         number = names.index(name)
         self.segment.hold(READER_ROLE + number, f"reader {name!r}")
-        base, capacity, size = _geometry(self.segment)
         self.view = ring.reader_of(base, capacity, size, number)
         slots = self.view.slots - base
         self.slots = self.segment.payload[slots : slots + capacity * size]
@@ -160,13 +163,23 @@ class Observer:
         return (records if kind < 0 else records[records["kind"] == kind]).view(dtype)
 
     def latest(self, count: int, layout: str | None = None) -> np.ndarray:
-        """The newest records, at most `count` (and at most a ring), of one layout if given."""
+        """The newest records, at most `count` (and at most a ring), of one layout if given.
+
+        What a busy writer adds after the call is not waited for.
+        """
+        newest = int(self.writer["written"])
         self.rewind(self.capacity if layout else count)
         parts = []
         while len(part := self.poll()):
             parts.append(part if layout is None else self.select(part, layout))
-        whole = np.concatenate(parts) if parts else np.zeros(0, self.dtype)
-        return whole[-count:]
+            if self.next > newest:
+                break
+        length = sum(map(len, parts))
+        whole = np.zeros(length, self.dtype if layout is None else self.layouts[layout][1])
+        for part in reversed(parts):  # concatenate() would pack the fields
+            whole[length - len(part) : length] = part
+            length -= len(part)
+        return whole[max(len(whole) - count, 0) :]
 
     @property
     def closed(self) -> bool:

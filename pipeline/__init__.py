@@ -1,0 +1,1 @@
+"""Which processes, on which cores, joined by which rings: config, plan, launch, command line."""

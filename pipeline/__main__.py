@@ -1,0 +1,5 @@
+"""`python -m pipeline` is `corelane`."""
+
+from pipeline.cli import main
+
+main()

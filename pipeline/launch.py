@@ -1,0 +1,188 @@
+"""From a plan to running stages: a pipeline's shared memory, and becoming one of its stages."""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.plan import CLASSES, LAYOUTS, Plan, StagePlan
+from ringbuf import clock, memory
+from ringbuf.board import KIND as BOARD
+from ringbuf.board import Board
+from ringbuf.host import start_time
+from ringbuf.memory import Segment, SegmentError
+from ringbuf.panel import KIND as PANEL
+from ringbuf.panel import Panel, create_panel
+from ringbuf.share import KIND as RING
+from ringbuf.share import RingReader, RingWriter, create_ring
+from tuning import affinity
+from workers.ingest import Ingest
+from workers.publish import Publisher
+from workers.stage import Links, Stage, Waiter, run
+
+RUN = "run"  # the segment that exists once all others do; its text names them
+PARENT = "CORELANE_PARENT"  # process id of the supervisor, for its stages
+
+
+@contextmanager
+def only_one(config_path: Path) -> Iterator[None]:
+    """Let one process at a time create or clear the memory of a configuration."""
+    with config_path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def clear_dead(pipeline: str) -> int:
+    """Remove the segments of a run that has died; SegmentError where one of it still lives."""
+    names = memory.names(pipeline)
+    living = [name for name in names if memory.alive(name)]
+    if living:
+        raise SegmentError(
+            f"pipeline {pipeline!r} is running already ({_owner(pipeline)}); stop it "
+            f"(corelane stop {pipeline}), or give this one another name"
+        )
+    for name in names:
+        memory.unlink(name)
+    return len(names)
+
+
+def _owner(pipeline: str) -> str:
+    """Who runs a pipeline, for a message."""
+    try:
+        segment = memory.attach(pipeline, RUN, RUN)
+    except SegmentError:
+        return "its memory is in use"
+    pid, since = int(segment.header["pid"]), int(segment.header["created_ns"]) / 1e9
+    segment.close()
+    return f"process {pid}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"
+
+
+def create(plan: Plan) -> Segment:
+    """Make every segment of a plan; the run segment comes last and says that all are there."""
+    memory.remove_dead_drafts()
+    made = []
+    try:
+        for part in plan.segments_of(RING):
+            made.append(
+                create_ring(
+                    plan.pipeline, part.name, LAYOUTS[part.name], part.capacity, part.readers
+                )
+            )
+        for part in plan.segments_of(BOARD):
+            size, rows = part.size, part.capacity
+            args = (plan.pipeline, part.name, BOARD, size, part.text, rows, part.record_size)
+            made.append(memory.create(*args))
+        for part in plan.segments_of(PANEL):
+            made.append(create_panel(plan.pipeline, part.name, part.text))
+        _set_clocks(plan)
+        text = json.dumps(
+            {
+                "stages": [[s.name, s.process, s.restart] for s in plan.stages],
+                "rings": [part.name for part in plan.segments_of(RING)],
+                "boards": [part.name for part in plan.segments_of(BOARD)],
+                "run_id": time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{os.getpid()}",
+            }
+        )
+        made.append(memory.create(plan.pipeline, RUN, RUN, 4096, text))
+    except BaseException:
+        for segment in made:
+            memory.unlink(segment.name)
+        raise
+    for segment in made[:-1]:
+        segment.close()
+    return made[-1]
+
+
+def _set_clocks(plan: Plan) -> None:
+    """Calibrate once and tell every stage, so that all convert cycles alike."""
+    first = None
+    for stage in plan.stages:
+        panel = Panel(plan.pipeline, stage.name, own=True)
+        if first is None:
+            clock.calibrate(panel.status["clock"])
+            first = panel.status["clock"].copy()
+        panel.status["clock"] = first
+        panel.status["core"] = -1 if stage.core is None else stage.core
+        panel.status["node"] = -1 if stage.node is None else stage.node
+        panel.status["wait"] = stage.wait.encode()
+        panel.close()
+
+
+def remove(pipeline: str) -> None:
+    """Remove all segments of a pipeline."""
+    for name in memory.names(pipeline):
+        memory.unlink(name)
+
+
+def run_id(pipeline: str) -> str:
+    """What tells this run of a pipeline from every other."""
+    segment = memory.attach(pipeline, RUN, RUN)
+    try:
+        return segment.text["run_id"]
+    finally:
+        segment.close()
+
+
+def ensure(plan: Plan, config_path: Path) -> None:
+    """Make the memory of a plan unless it is there: systemd and people start stages too."""
+    with only_one(config_path):
+        if memory.full_name(plan.pipeline, RUN) in memory.names(plan.pipeline):
+            return
+        clear_dead(plan.pipeline)
+        create(plan).close()
+
+
+def become(config: Config, plan: Plan, names: list[str], config_path: Path) -> None:
+    """Run stages in this process until they are finished."""
+    parent = os.environ.get(PARENT)
+    if parent:
+        affinity.set_parent_death_signal(signal.SIGKILL, int(parent))
+    else:
+        ensure(plan, config_path)
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _frame: stopping.append(signum))
+    chosen = [plan.stage(name) for name in names]
+    if chosen[0].core is not None:
+        affinity.pin([chosen[0].core])
+    affinity.set_timer_slack(1)
+    stages = []
+    for part in chosen:
+        panel = Panel(plan.pipeline, part.name, own=True)
+        panel.enter()
+        try:
+            stages.append((build(config, plan, part, panel), panel))
+        except BaseException as error:
+            panel.fail(error)
+            raise
+    run(stages, Waiter(chosen[0].wait), lambda: bool(stopping))
+
+
+__all__ = ["become", "build", "clear_dead", "create", "ensure", "remove", "run_id", "start_time"]
+
+
+def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
+    """A stage, joined to its rings and boards."""
+    name, kind = plan.pipeline, CLASSES[part.name]
+    boards = {board.name for board in plan.segments_of(BOARD)}
+    rings = {ring.name: ring for ring in plan.segments_of(RING)}
+    links = Links(panel)
+    for ring in kind.READS:
+        if ring in rings:
+            links.readers[ring] = RingReader(name, ring, LAYOUTS[ring], part.name)
+    for ring in kind.WRITES:
+        links.writers[ring] = RingWriter(name, ring, LAYOUTS[ring])
+    for board in (*kind.LOOKS_AT, *kind.KEEPS):
+        if board in boards:
+            links.boards[board] = Board(name, board, writable=board in kind.KEEPS)
+    if kind is Ingest:
+        return Ingest(config.ingest, config.feeds, links)
+    if kind is Publisher:
+        return Publisher(config.publisher, run_id(name), links)
+    options = {"book": config.book, "risk": config.risk}[part.name]
+    return kind(options, config.ingest.instruments, links)

@@ -1,0 +1,259 @@
+"""Configuration and host into a plan: which stages in which processes, on which cores, joined by
+which rings. Pure: it opens nothing, and the same arguments give the same plan.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.config import STAGES, Config, ConfigError
+from ringbuf.board import KIND as BOARD
+from ringbuf.panel import KIND as PANEL
+from ringbuf.panel import Equation, panel_text
+from ringbuf.record import layout_text
+from ringbuf.ring import bytes_needed
+from ringbuf.share import KIND as RING
+from ringbuf.share import Layouts
+from tuning.topology import Topology
+from workers import depth, instruments, risk
+from workers.book import Book
+from workers.ingest import Ingest
+from workers.publish import Publisher
+from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
+from workers.risk import Risk
+
+CLASSES = {"ingest": Ingest, "book": Book, "risk": Risk, "publisher": Publisher}
+LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
+TAP = "tap"  # the name of an extra gating reader that the supervisor itself is
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: where it runs and what it is joined to."""
+
+    name: str
+    process: int  # index of its process
+    core: int | None
+    node: int | None
+    wait: str
+    restart: bool
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """One shared-memory segment: a ring, a board or a panel."""
+
+    kind: str
+    name: str
+    size: int  # bytes of payload
+    capacity: int
+    record_size: int
+    text: str
+    readers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole pipeline, ready to be launched."""
+
+    pipeline: str
+    stages: tuple[StagePlan, ...]
+    segments: tuple[SegmentPlan, ...]
+    notes: tuple[str, ...] = field(default=())  # what was chosen, and why
+
+    @property
+    def processes(self) -> list[list[StagePlan]]:
+        """The stages of each process."""
+        count = max(stage.process for stage in self.stages) + 1
+        return [[stage for stage in self.stages if stage.process == n] for n in range(count)]
+
+    def stage(self, name: str) -> StagePlan:
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def segments_of(self, kind: str) -> list[SegmentPlan]:
+        return [segment for segment in self.segments if segment.kind == kind]
+
+
+def make(config: Config, topology: Topology, taps: tuple[str, ...] = ()) -> Plan:
+    """The plan of a configuration on a host; ConfigError where they do not fit.
+
+    taps: rings that get an extra gating reader named TAP.
+    """
+    names = _present(config)
+    groups = _processes(config, names)
+    cores, notes = _cores(config, groups, topology)
+    shared = {core for core in cores if core is not None and cores.count(core) > 1}
+    stages = []
+    for number, group in enumerate(groups):
+        for name in group:
+            core = cores[number]
+            placement = config.placement(name)
+            wait = placement.wait
+            if wait == "auto":
+                wait = "spin" if core is not None and core not in shared else "backoff"
+            stages.append(
+                StagePlan(
+                    name=name,
+                    process=number,
+                    core=core,
+                    node=next((item.node for item in topology.cores if item.id == core), None),
+                    wait=wait,
+                    restart=placement.restart != "never" and name == "publisher",
+                    reads=tuple(CLASSES[name].READS),
+                    writes=tuple(CLASSES[name].WRITES),
+                )
+            )
+    stages.sort(key=lambda stage: STAGES.index(stage.name))
+    return Plan(config.name, tuple(stages), _segments(config, names, taps), tuple(notes))
+
+
+def check_stages(plan: Plan, names: tuple[str, ...]) -> list[str]:
+    """The named stages of a plan; ConfigError for one that it does not have."""
+    there = [stage.name for stage in plan.stages]
+    missing = [name for name in names if name not in there]
+    if missing:
+        known = ", ".join(there)
+        raise ConfigError(
+            plan.pipeline,
+            [f"no stage {name!r} in this pipeline; it has {known}" for name in missing],
+        )
+    return list(names)
+
+
+def _present(config: Config) -> list[str]:
+    """The stages that this configuration needs: no risk without portfolios, and so on."""
+    present = {"ingest", "book"}
+    if config.risk.portfolios:
+        present.add("risk")
+    if config.publisher.sinks:
+        present.add("publisher")
+    return [stage for stage in STAGES if stage in present]
+
+
+def _processes(config: Config, names: list[str]) -> list[list[str]]:
+    groups = [[name for name in group if name in names] for group in config.processes]
+    named = {name for group in groups for name in group}
+    groups += [[name] for name in names if name not in named]
+    return sorted((group for group in groups if group), key=lambda group: STAGES.index(group[0]))
+
+
+def _cores(
+    config: Config, groups: list[list[str]], topology: Topology
+) -> tuple[list[int | None], list[str]]:
+    """A core for each process, and why."""
+    problems, wanted = [], []
+    for group in groups:
+        asked = {config.placement(name).core for name in group} - {None}
+        if len(asked) > 1:
+            problems.append(
+                f"stages: {', '.join(group)} share a process but ask for cores "
+                f"{sorted(asked)}; give them one"
+            )
+        for name in group:
+            core = config.placement(name).core
+            if core is not None and core not in topology.allowed:
+                problems.append(
+                    f"stages.{name}.core: there is no core {core} for this process; "
+                    f"it may use {_ranges(topology.allowed)}"
+                )
+        wanted.append(next(iter(asked), None))
+    if problems:
+        raise ConfigError(config.name, problems)
+    free = [core for core in _preferred(topology) if core not in wanted]
+    unplaced = [number for number, core in enumerate(wanted) if core is None]
+    notes = _placed(unplaced, free, wanted, groups)
+    return wanted, notes
+
+
+def _placed(unplaced, free, wanted, groups) -> list[str]:
+    """Give cores to the processes that ask for none; neighbours in the flow share where needed."""
+    if not unplaced:
+        return ["every process runs on the core that the configuration names"]
+    if not free:
+        free = sorted({core for core in wanted if core is not None})
+    notes = []
+    if len(free) >= len(unplaced):
+        for number, core in zip(unplaced, free, strict=False):
+            wanted[number] = core
+        notes.append(f"{len(unplaced)} processes, {len(free)} free cores: a core for each")
+    else:
+        for place, number in enumerate(unplaced):
+            wanted[number] = free[place * len(free) // len(unplaced)]
+        notes.append(
+            f"{len(unplaced)} processes, {len(free)} free cores: neighbours in the flow share "
+            "a core, and back off while they wait instead of spinning"
+        )
+    notes += [f"core {wanted[number]}: {' + '.join(groups[number])}" for number in unplaced]
+    return notes
+
+
+def _preferred(topology: Topology) -> list[int]:
+    """Cores to use, best first: isolated ones, then whole ones, then second threads of a core.
+
+    With more than four to choose from, core 0 comes last: the kernel's own work lands there.
+    """
+    physical = topology.physical_cores()
+    order = [core for core in topology.isolated if core in topology.allowed]
+    order += [core for core in physical if core not in order]
+    order += [core for core in topology.allowed if core not in order]
+    if len(order) > len(STAGES) and 0 in order:
+        order.remove(0)
+        order.append(0)
+    return order
+
+
+def _ranges(cores) -> str:
+    return ", ".join(map(str, sorted(cores)))
+
+
+def panel_parts(
+    config: Config, stage: str
+) -> tuple[dict[str, np.dtype], tuple[str, ...], list[Equation]]:
+    """The counter blocks, histograms and equations of a stage's panel."""
+    kind = CLASSES[stage]
+    if kind is Ingest:
+        count = len(config.feeds)
+        return Ingest.counters_of(count), tuple(Ingest.HISTOGRAMS), Ingest.equations_of(count)
+    if kind is Publisher:
+        count = len(config.publisher.sinks)
+        equations = Publisher.equations_of(count)
+        return Publisher.counters_of(count), tuple(Publisher.HISTOGRAMS), equations
+    return kind.COUNTERS, tuple(kind.HISTOGRAMS), list(kind.EQUATIONS)
+
+
+def _segments(config: Config, names: list[str], taps: tuple[str, ...]) -> tuple[SegmentPlan, ...]:
+    segments = []
+    for ring, layouts in LAYOUTS.items():
+        if not any(ring in CLASSES[name].WRITES for name in names):
+            continue
+        readers = [name for name in names if ring in CLASSES[name].READS]
+        readers += [TAP] * (ring in taps)
+        capacity = getattr(config.rings, ring)
+        (size,) = {dtype.itemsize for _, dtype in layouts.values()}
+        segments.append(
+            SegmentPlan(
+                kind=RING,
+                name=ring,
+                size=bytes_needed(capacity, size),
+                capacity=capacity,
+                record_size=size,
+                text=layout_text(layouts),
+                readers=tuple(readers),
+            )
+        )
+    rows = {
+        "instruments": ("instrument", instruments.INSTRUMENT, config.ingest.instruments),
+        "depth": ("depth", depth.DEPTH, config.ingest.instruments),
+        "portfolios": ("portfolio", risk.PORTFOLIO_ROW, max(len(config.risk.portfolios), 1)),
+    }
+    for board, (row, dtype, count) in rows.items():
+        if any(board in CLASSES[name].KEEPS for name in names):
+            text = layout_text({row: (-1, dtype)})
+            size = dtype.itemsize
+            segments.append(SegmentPlan(BOARD, board, count * size, count, size, text))
+    for name in names:
+        text = panel_text(*panel_parts(config, name))
+        segments.append(SegmentPlan(PANEL, name, 0, 0, 0, text))
+    return tuple(segments)

@@ -1,0 +1,32 @@
+"""Which errors are a user's to mend: they are told in their own words, without a traceback."""
+
+from click import ClickException
+
+from pipeline.config import ConfigError
+from pipeline.supervisor import PipelineFailed
+from ringbuf.jit import UnsafeCache
+from ringbuf.memory import SegmentError
+from tuning.affinity import AffinityRefused
+from workers.feeds.feed import FeedError
+from workers.kernels.positions import PositionRefused
+from workers.scenarios import ScenarioError
+from workers.sinks.sink import SinkError
+
+CODES: dict[type[Exception], int] = {
+    PipelineFailed: 1,
+    ConfigError: 2,
+    SegmentError: 2,
+    UnsafeCache: 2,
+    AffinityRefused: 2,
+    FeedError: 2,
+    PositionRefused: 2,
+    ScenarioError: 2,
+    SinkError: 2,
+}
+
+
+def code_of(error: Exception) -> int | None:
+    """The exit code for a refusal; None for anything else (click tells its own errors)."""
+    if isinstance(error, ClickException):
+        return None
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), None)

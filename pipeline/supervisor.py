@@ -1,0 +1,298 @@
+"""The supervisor: starts the stages of a plan, watches over them, and leaves nothing behind."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import launch
+from pipeline.config import Config
+from pipeline.plan import LAYOUTS, TAP, Plan
+from pipeline.report import Report, collect
+from ringbuf import memory, ring
+from ringbuf.memory import OWNER
+from ringbuf.panel import Command, Life, Panel
+from ringbuf.share import RingReader
+
+POLL_S = 0.05
+TAP_SLICE = 4096
+
+
+class PipelineFailed(RuntimeError):
+    """The pipeline could not be started or kept running; the message says which stage and why.
+
+    `report` is what could still be read of it.
+    """
+
+    def __init__(self, why: str, report: Report) -> None:
+        super().__init__(why)
+        self.report = report
+
+
+@dataclass
+class Child:
+    """One process of the pipeline."""
+
+    names: list[str]
+    process: subprocess.Popen
+    started: float
+    pidfd: int
+    deaths: list[float] = field(default_factory=list)
+    done: bool = False
+
+
+class Supervisor:
+    """Runs one pipeline from start to end in this process and its children.
+
+    `taps`: ring name -> function that gets every slice of it, in order; the plan must have been
+    made with these taps. `every`: called about 20 times a second with the panels.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plan: Plan,
+        config_path: Path,
+        *,
+        taps: dict[str, Callable[[np.ndarray], None]] | None = None,
+        every: Callable[[dict[str, Panel]], None] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+        at_end: Callable[[str], None] | None = None,
+    ) -> None:
+        self.config, self.plan, self.config_path = config, plan, config_path
+        self.say, self.every = say, every or (lambda panels: None)
+        self.at_end = at_end or (lambda pipeline: None)
+        self.taps = taps or {}
+        self.children: list[Child] = []
+        self.stop_asked = 0
+        self.stopping_since = 0.0
+        self.failure = ""
+        self.lost: dict[str, int] = {}
+        self.ready_s = self.seconds = float("nan")
+
+    def run(self) -> Report:
+        """Start everything, wait for the end, clear up; PipelineFailed when a stage failed."""
+        with launch.only_one(self.config_path):
+            cleared = launch.clear_dead(self.plan.pipeline)
+            if cleared:
+                self.say(f"removed {cleared} segments that a run of this name left when it died")
+            self.segment = launch.create(self.plan)
+            self.segment.hold(OWNER, "supervisor")
+        signals = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._open()
+            self.panels["ingest"].tell(Command.HOLD)
+            began = time.monotonic()
+            for group in self.plan.processes:
+                self.children.append(self._start([stage.name for stage in group]))
+            self._await_ready()
+            if not self.stopping_since:
+                self.panels["ingest"].tell(Command.RUN)
+            ready = time.monotonic()
+            self.ready_s = ready - began
+            self.say(f"ready in {self.ready_s:.2f} s")
+            while not all(child.done for child in self.children):
+                self._step()
+            self._drain_taps()
+            self.seconds = time.monotonic() - ready
+            report = collect(self.plan.pipeline, self.ready_s, self.lost)
+            self.at_end(self.plan.pipeline)
+        finally:
+            for number, handler in signals.items():
+                signal.signal(number, handler)
+            self._kill_all()
+            self._close()
+            launch.remove(self.plan.pipeline)
+        if self.failure:
+            raise PipelineFailed(self.failure, report)
+        return report
+
+    def stop(self) -> None:
+        """Ask for an orderly end: the sources stop, the rest hands on what it has."""
+        if not self.stopping_since:
+            self.stopping_since = time.monotonic()
+            self.panels["ingest"].tell(Command.STOP)
+
+    def _on_signal(self, _number, _frame) -> None:
+        self.stop_asked += 1
+
+    def _open(self) -> None:
+        name = self.plan.pipeline
+        self.panels = {
+            stage.name: Panel(name, stage.name, command=True) for stage in self.plan.stages
+        }
+        self.tap_readers = {
+            ring_name: RingReader(name, ring_name, LAYOUTS[ring_name], TAP)
+            for ring_name in self.taps
+        }
+
+    def _close(self) -> None:
+        for thing in (*self.panels.values(), *self.tap_readers.values(), self.segment):
+            thing.close()
+
+    def _start(self, names: list[str]) -> Child:
+        """Start the process of some stages with the command that everybody uses."""
+        command = [sys.executable, "-m", "pipeline", "stage", *names]
+        command += ["--config", str(self.config_path)]
+        environment = {**os.environ, launch.PARENT: str(os.getpid())}
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        return Child(names, process, time.monotonic(), os.pidfd_open(process.pid))
+
+    def _await_ready(self) -> None:
+        """Until every stage runs (or has finished already, or has failed)."""
+        limit = time.monotonic() + self.config.supervision.ready_s
+        waiting = (Life.ABSENT, Life.STARTING)
+        # The source is held until those behind it can follow: no record waits for a compiler.
+        while not self.failure and any(p.life in waiting for p in self.panels.values()):
+            if time.monotonic() > limit:
+                late = [name for name, p in self.panels.items() if p.life in waiting]
+                self._fail(
+                    f"{', '.join(late)} not ready after {self.config.supervision.ready_s:g} s; "
+                    "raise supervision.ready_s if the machine is slow"
+                )
+            self._step()
+
+    def _step(self) -> None:
+        """One look at everything."""
+        if self.stop_asked > 1:
+            self._fail("stopped at once, at the second signal")
+            self._kill_all()
+        elif self.stop_asked:
+            self.stop()
+        taken = self._take_taps()
+        self._watch(0.0 if taken else POLL_S)
+        self._check_hangs()
+        if self.stopping_since:
+            self._check_drain()
+        self.every(self.panels)
+
+    def _take_taps(self) -> int:
+        taken = 0
+        for name, reader in self.tap_readers.items():
+            (dtype,) = {layout for _, layout in list(LAYOUTS[name].values())[:1]}
+            records = reader.take(dtype, TAP_SLICE)
+            if len(records):
+                self.taps[name](records)
+                taken += len(records)
+                reader.release(int(records["sequence"][-1]))
+        return taken
+
+    def _drain_taps(self) -> None:
+        while self._take_taps():
+            pass
+
+    def _watch(self, seconds: float) -> None:
+        """Wait a moment for a process to end, and see to those that did."""
+        living = {child.pidfd: child for child in self.children if not child.done}
+        if not living:
+            return
+        poll = select.poll()
+        for pidfd in living:
+            poll.register(pidfd, select.POLLIN)
+        for pidfd, _ in poll.poll(seconds * 1000):
+            self._ended(living[pidfd])
+
+    def _ended(self, child: Child) -> None:
+        code = child.process.wait()
+        os.close(child.pidfd)
+        child.done = True
+        if code == 0 and all(self.panels[name].life is Life.FINISHED for name in child.names):
+            return
+        why = self._reason(child, code)
+        if self._may_restart(child):
+            delay = self.config.supervision.backoff_s * 2 ** (len(child.deaths) - 1)
+            self.say(f"{' + '.join(child.names)}: {why}; started again in {delay:.1f} s")
+            time.sleep(delay)
+            again = self._start(child.names)
+            again.deaths = child.deaths
+            self.children[self.children.index(child)] = again
+            return
+        self._fail(f"{' + '.join(child.names)}: {why}")
+        for name in child.names:
+            self._retire(name)
+
+    def _reason(self, child: Child, code: int) -> str:
+        for name in child.names:
+            message = bytes(self.panels[name].status["message"]).decode(errors="replace")
+            if message:
+                return message
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}"
+
+    def _may_restart(self, child: Child) -> bool:
+        """True while the restart budget of a process whose stages can go on lasts."""
+        limits = self.config.supervision
+        if self.failure or not all(self.plan.stage(name).restart for name in child.names):
+            return False
+        now = time.monotonic()
+        child.deaths = [t for t in child.deaths if now - t < limits.restart_window_s] + [now]
+        return len(child.deaths) <= limits.restarts
+
+    def _fail(self, why: str) -> None:
+        """Note the first failure and bring the rest to an orderly end."""
+        if not self.failure:
+            self.failure = why
+            self.say(f"failed: {why}")
+        self.stop()
+
+    def _retire(self, name: str) -> None:
+        """Let neighbours of a dead stage finish: nobody waits for it, nothing comes from it."""
+        stage = self.plan.stage(name)
+        for part in stage.reads:
+            self._stop_gating(part, name)
+        for part in stage.writes:
+            segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
+            base, header = segment.address, segment.header
+            writer = ring.writer_of(base, int(header["capacity"]), int(header["record_size"]))
+            ring.recover(writer)
+            ring.close(writer)
+            segment.close()
+
+    def _stop_gating(self, part: str, name: str) -> None:
+        segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
+        writer, readers = ring.lines(segment.payload)
+        for line in readers:
+            if line["name"].decode() == name:
+                self.lost[f"{part} -> {name}"] = int(writer["written"] - line["position"])
+                line["gating"] = 0
+        segment.close()
+
+    def _check_hangs(self) -> None:
+        """Kill a stage whose heart has stopped beating: it hangs, or somebody stopped it."""
+        limit = self.config.supervision.hang_s
+        now = time.monotonic_ns()
+        for child in self.children:
+            for name in () if child.done else child.names:
+                panel = self.panels[name]
+                silent = (now - int(panel.status["heartbeat_ns"])) / 1e9
+                if panel.life in (Life.RUNNING, Life.DRAINING) and silent > limit:
+                    text = f"hung: no heartbeat for {silent:.1f} s (supervision.hang_s)"
+                    panel.status["message"] = text.encode()
+                    child.process.kill()
+
+    def _check_drain(self) -> None:
+        """Give up on a drain that takes too long."""
+        if time.monotonic() - self.stopping_since > self.config.supervision.drain_s:
+            late = [n for child in self.children if not child.done for n in child.names]
+            if late:
+                self._fail(
+                    f"{', '.join(late)} did not drain within "
+                    f"{self.config.supervision.drain_s:g} s (supervision.drain_s)"
+                )
+                self._kill_all()
+
+    def _kill_all(self) -> None:
+        for child in self.children:
+            if not child.done:
+                child.process.kill()
+                child.process.wait()
+                os.close(child.pidfd)
+                child.done = True

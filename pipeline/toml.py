@@ -1,0 +1,56 @@
+"""A configuration written as TOML, for people to read and change: only what is not the default."""
+
+from pathlib import Path
+
+import msgspec
+
+from pipeline.config import Config
+
+
+def write_config(config: Config, path: Path, comment: str = "") -> None:
+    """Write a configuration file that `load` reads back to an equal one."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    plain = Config(name=config.name, feeds=config.feeds)
+    data, default = msgspec.to_builtins(config), msgspec.to_builtins(plain)
+    table = {key: _changed(data[key], default[key]) for key in data}
+    table |= {"name": data["name"], "feeds": data["feeds"]}
+    _write(lines, "", {key: value for key, value in table.items() if value not in ({}, [], None)})
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _changed(value, default):
+    """What of a table differs from the default."""
+    if not isinstance(value, dict) or not isinstance(default, dict):
+        return value
+    return {
+        key: value[key] if key == "kind" else _changed(value[key], default.get(key))
+        for key in value
+        if key not in default or value[key] != default[key]
+    }
+
+
+def _write(lines: list[str], path: str, table: dict) -> None:
+    """Append a table: its plain values first, then its tables and arrays of tables."""
+    for key, value in table.items():
+        if value is not None and not _is_nested(value):
+            lines.append(f"{key} = {_value(value)}")
+    for key, value in table.items():
+        where = f"{path}.{key}".lstrip(".")
+        if isinstance(value, dict):
+            lines += ["", f"[{where}]"]
+            _write(lines, where, value)
+        elif _is_nested(value):
+            for item in value:
+                lines += ["", f"[[{where}]]"]
+                _write(lines, where, item)
+
+
+def _is_nested(value) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    )
+
+
+def _value(value) -> str:
+    """JSON's strings, numbers, booleans and arrays are TOML's."""
+    return msgspec.json.encode(value).decode()

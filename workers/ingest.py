@@ -1,0 +1,189 @@
+"""The ingest stage: feeds in, one validated and ordered log of events out."""
+
+import msgspec
+import numpy as np
+
+from ringbuf.atomics import at
+from workers import merge
+from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
+from workers.feeds.feed import FEED_COUNTERS, Feed
+from workers.feeds.registry import FeedOptions, build
+from workers.instruments import INSTRUMENT, SYMBOL_BYTES
+from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
+from workers.records import EVENT, empty
+from workers.stage import TURN_RECORDS, Links
+
+STAGED = 2048  # events that a source may have waiting
+
+
+class IngestOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How sources become one log."""
+
+    symbols: list[str] = []  # only these instruments; empty: all that the sources announce
+    instruments: int = 16_384  # at most so many
+    rate: float | None = None  # events a second; None: as fast as possible, or by `speed`
+    speed: float | None = None  # 1.0: as recorded, 10.0: ten times faster
+    quantity_limit: int = 1 << 40  # lots; more is refused as an error of the source
+    price_limit: int = 1 << 40  # price units
+
+
+class Ingest:
+    """Merges the feeds of a configuration by event time, checks, numbers and stamps each event."""
+
+    READS = ()
+    WRITES = ("events",)
+    LOOKS_AT = ()
+    KEEPS = ("instruments",)
+    HISTOGRAMS = ()
+    EQUATIONS = (
+        (
+            ("ingest.received",),
+            (
+                "ingest.published",
+                "ingest.unknown_instrument",
+                "ingest.unwanted",
+                "ingest.bad_quantity",
+                "ingest.bad_price",
+                "ingest.instruments_full",
+            ),
+        ),
+    )
+
+    def __init__(self, options: IngestOptions, sources: list[FeedOptions], links: Links) -> None:
+        self.options, self.links = options, links
+        panel = links.panel
+        self.writer = links.writers["events"].view
+        self.board = links.boards["instruments"]
+        self.counters = panel.counter_addresses["ingest"]
+        self.clock = panel.segment.address + panel.status.dtype.fields["clock"][1]
+        self.feeds: list[Feed] = [
+            build(source, panel.counter_addresses[f"feed{number}"])
+            for number, source in enumerate(sources)
+        ]
+        self.finished = False
+        self.draining = False
+
+    @staticmethod
+    def counters_of(sources: int) -> dict[str, np.dtype]:
+        """The counter blocks of the panel: ingest's own and one for each feed."""
+        return {"ingest": COUNTERS, **{f"feed{number}": FEED_COUNTERS for number in range(sources)}}
+
+    @staticmethod
+    def equations_of(sources: int) -> list:
+        """What must balance: each feed, all feeds with ingest, and ingest itself."""
+        equations = [*Ingest.EQUATIONS]
+        for number in range(sources):
+            equations += [
+                (
+                    [f"feed{number}.{name}" for name in left],
+                    [f"feed{number}.{name}" for name in right],
+                )
+                for left, right in FEED_EQUATIONS
+            ]
+        fed = [f"feed{number}.events" for number in range(sources)]
+        return [*equations, (fed, ["ingest.received"])]
+
+    def open(self) -> None:
+        """Open the feeds and lay out the merge's memory."""
+        self.memory = np.zeros(merge.BYTES + 64, np.uint8)
+        self.state = self.memory.ctypes.data + -self.memory.ctypes.data % 64
+        self.staged = [empty(EVENT, STAGED) for _ in self.feeds]
+        header = at(self.state, MERGE)
+        header.sources = len(self.feeds)
+        header.quantity_limit = self.options.quantity_limit
+        header.price_limit = self.options.price_limit
+        self._set_pace(header)
+        for number, feed in enumerate(self.feeds):
+            self.source(number).events = self.staged[number].ctypes.data
+            feed.open()
+            feed.fill(self.staged[number].ctypes.data, 0)
+        # Compiled before it is needed, like the feeds' kernels above.
+        merge.turn(self.state, self.writer, self.clock, self.counters, 0, 0)
+        self.numbers: dict[tuple[int, str], int] = {}
+
+    def _set_pace(self, header) -> None:
+        scale = float(self.links.panel.status["clock"]["ns_per_cycle"])
+        header.pace = Pace.FULL
+        if self.options.rate is not None:
+            header.pace, header.interval = Pace.RATE, 1e9 / self.options.rate / scale
+        elif self.options.speed is not None:
+            header.pace, header.interval = Pace.RECORDED, 1 / self.options.speed / scale
+
+    def source(self, number: int):
+        """The merge's record of a source."""
+        return at(self.state + merge.SOURCES_AT + number * SOURCE.itemsize, SOURCE)
+
+    def turn(self, patience: int) -> int:
+        """Move what is staged into the log; refill and name instruments as the merge asks."""
+        work, limit = 0, TURN_RECORDS
+        while work < limit:
+            reason, taken = merge.turn(
+                self.state, self.writer, self.clock, self.counters, limit - work, patience
+            )
+            work += taken
+            if reason == Reason.REFILL:
+                if not self._refill(int(at(self.state, MERGE).asks)):
+                    break
+            elif reason == Reason.ANNOUNCED:
+                self._name(int(at(self.state, MERGE).asks))
+            else:
+                if reason == Reason.EXHAUSTED:
+                    self.finished = True
+                break
+        return work
+
+    def _refill(self, number: int) -> bool:
+        """Have a source stage more; False where it has nothing now."""
+        source, feed = self.source(number), self.feeds[number]
+        count = 0 if self.draining else feed.fill(int(source.events), STAGED)
+        source.head, source.count = 0, count
+        source.finished = int(self.draining or feed.finished)
+        if source.finished and feed.trouble:
+            self.links.panel.status["message"] = feed.trouble.encode()[:256]
+        return bool(count or source.finished)
+
+    def _name(self, number: int) -> None:
+        """Give the instrument that a source announces its number, and show it on the board."""
+        source = self.source(number)
+        event = self.staged[number][source.head]
+        entry = at(merge.code_place(self.state, number, event["instrument"]), merge.CODE)
+        symbol = event.tobytes()[16 : 16 + SYMBOL_BYTES].decode("ascii", "replace").strip(" \0")
+        if self.options.symbols and symbol not in self.options.symbols:
+            entry.instrument = merge.UNWANTED
+            return
+        if (number, symbol) not in self.numbers:
+            if len(self.numbers) >= self.options.instruments:
+                self._refuse(source)
+                return
+            self._show(number, symbol, event)
+        entry.instrument = self.numbers[number, symbol] + 1
+
+    def _show(self, number: int, symbol: str, event) -> None:
+        instrument = len(self.numbers)
+        self.numbers[number, symbol] = instrument
+        row = np.zeros(1, INSTRUMENT)
+        row["symbol"], row["price_scale"] = symbol.encode(), event["quantity"]
+        row["source"], row["code"] = number, event["instrument"]
+        self.board.put(instrument, row)
+
+    def _refuse(self, source) -> None:
+        """Leave out an announcement past the limit; its events will be of an unknown instrument."""
+        source.head += 1
+        tally = self.links.panel.counters["ingest"]
+        tally["received"] += 1
+        tally["instruments_full"] += 1
+
+    def drain(self) -> None:
+        """Ask the feeds for no more; what is staged still goes out."""
+        self.draining = True
+        at(self.state, MERGE).pace = Pace.FULL
+
+    def progress(self) -> float:
+        """How much of all sources has been read, 0 to 1; nan where one has no known end."""
+        return sum(feed.progress() for feed in self.feeds) / len(self.feeds)
+
+    def close(self) -> None:
+        """Let the feeds go and say that the log is complete."""
+        for feed in self.feeds:
+            feed.close()
+        self.links.writers["events"].close()

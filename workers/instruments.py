@@ -1,0 +1,49 @@
+"""The instrument table: one board row for every instrument that a source announced."""
+
+from ringbuf.board import Board
+from ringbuf.record import slot_record
+
+SYMBOL_BYTES = 24
+
+INSTRUMENT = slot_record(
+    [
+        ("symbol", f"S{SYMBOL_BYTES}"),
+        ("price_scale", "i8"),  # price units in one unit of currency
+        ("source", "i4"),
+        ("code", "i4"),  # the source's own number for it
+    ]
+)
+
+
+class Names:
+    """Symbols and price scales by instrument number, read from the board when first asked."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.known: dict[int, tuple[str, int]] = {}
+
+    def __getitem__(self, instrument: int) -> tuple[str, int]:
+        """(symbol, price scale); a number nobody announced is named by itself."""
+        if instrument not in self.known:
+            if not 0 <= instrument < self.board.rows:
+                return f"#{instrument}", 1
+            row = self.board.row(instrument)[0]
+            if not row["symbol"]:
+                return f"#{instrument}", 1
+            self.known[instrument] = (row["symbol"].decode(), int(row["price_scale"]))
+        return self.known[instrument]
+
+    def symbol(self, instrument: int) -> str:
+        return self[instrument][0]
+
+    def scale(self, instrument: int) -> int:
+        return self[instrument][1]
+
+    def all(self) -> dict[str, int]:
+        """Every announced symbol with its instrument number, in order of announcement."""
+        found: dict[str, int] = {}
+        for number in range(self.board.rows):
+            if not self.board.row(number)[0]["symbol"]:
+                break
+            found.setdefault(self.symbol(number), number)
+        return found

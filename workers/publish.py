@@ -1,0 +1,155 @@
+"""The publisher stage: book and risk records out to every configured sink, each exactly once."""
+
+import time
+
+import msgspec
+import numpy as np
+
+from ringbuf.atomics import at, cycles
+from ringbuf.clock import elapsed_ns
+from ringbuf.histogram import note
+from ringbuf.jit import kernel
+from ringbuf.record import record
+from ringbuf.ring import STAMP, next_unread, stamp
+from workers.hop import HOP, new_hop
+from workers.instruments import Names
+from workers.records import BOOK_RING, RISK_RING, TOP
+from workers.sinks.registry import SinkOptions, build
+from workers.sinks.sink import Run, Sink
+from workers.stage import Links
+
+SLICE = 16_384  # records handed to the sinks at a time, at most
+
+COUNTERS = record(
+    [
+        ("received", "i8"),
+        ("book", "i8"),
+        ("risk", "i8"),
+    ]
+)
+SINK_COUNTERS = record(
+    [
+        ("written", "i8"),
+        ("filtered", "i8"),  # of kinds that the sink is not asked to keep
+        ("skipped", "i8"),  # stored already, before a restart
+    ]
+)
+
+
+class PublisherOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Where records go, and how long they may stay in the operating system's hands only."""
+
+    sinks: list[SinkOptions] = []
+    flush_s: float = 1.0  # between two times that everything is made durable on disk
+
+
+class Publisher:
+    """Hands slices of the rings to the sinks; a slot is given back once every sink has it."""
+
+    READS = ("book", "risk")
+    WRITES = ()
+    LOOKS_AT = ("instruments",)
+    KEEPS = ()
+    HISTOGRAMS = ("book_hop", "book_age", "risk_hop", "risk_age")
+
+    def __init__(self, options: PublisherOptions, run_id: str, links: Links) -> None:
+        self.options, self.links = options, links
+        self.names = Names(links.boards["instruments"])
+        self.run = Run(id=run_id, symbol_of=self.names.symbol, price_scale_of=self.names.scale)
+        self.readers = links.readers
+        self.sinks: list[Sink] = [build(sink) for sink in options.sinks]
+        self.tally = links.panel.counters["publisher"]
+        self.finished = False
+
+    @staticmethod
+    def counters_of(sinks: int) -> dict[str, np.dtype]:
+        """The counter blocks of the panel: the publisher's own and one for each sink."""
+        return {"publisher": COUNTERS, **{f"sink{n}": SINK_COUNTERS for n in range(sinks)}}
+
+    @staticmethod
+    def equations_of(sinks: int) -> list:
+        """What must balance: what came in, and what became of it at every sink."""
+        equations: list = [(["publisher.received"], ["publisher.book", "publisher.risk"])]
+        for n in range(sinks):
+            out = [f"sink{n}.written", f"sink{n}.filtered", f"sink{n}.skipped"]
+            equations.append((["publisher.received"], out))
+        return equations
+
+    def open(self) -> None:
+        """Open the sinks and go on behind the last record that all of them hold."""
+        self.memory = np.zeros(2, HOP)
+        self.timings = {}
+        for number, ring in enumerate(self.READS):
+            self.timings[ring] = self.memory.ctypes.data + number * HOP.itemsize
+            new_hop(self.timings[ring], self.links.panel, f"{ring}_hop", f"{ring}_age")
+        for ring, reader in self.readers.items():
+            time_slice(self.timings[ring], reader.view, 1, 0)  # compiled before it is needed
+        for sink in self.sinks:
+            sink.open(self.run)
+            for ring in self.readers:
+                sink.resume(ring)
+        self.before = [
+            {name: int(self.links.panel.counters[f"sink{n}"][name]) for name in SINK_COUNTERS.names}
+            for n in range(len(self.sinks))
+        ]
+        self.flushed = time.monotonic()
+
+    def turn(self, patience: int) -> int:
+        """Take a slice of each ring; ends when both have ended."""
+        work = sum(self._take(ring) for ring in self.readers)
+        if time.monotonic() - self.flushed > self.options.flush_s:
+            self._flush()
+        if work == 0:
+            self.finished = all(reader.ended for reader in self.readers.values())
+        return work
+
+    def _take(self, ring: str) -> int:
+        """Hand what has arrived on a ring to the sinks, then let the writer have the slots."""
+        reader = self.readers[ring]
+        records = reader.take(TOP if ring == "book" else RISK_RING["risk"][1], SLICE)
+        count = len(records)
+        if count:
+            first = int(next_unread(reader.view))
+            time_slice(self.timings[ring], reader.view, first, count)
+            for sink in self.sinks:
+                sink.put(ring, records)
+            self.tally["received"] += count
+            self.tally[ring] += count
+            self._count()
+            reader.release(first + count - 1)
+        return count
+
+    def _count(self) -> None:
+        for number, sink in enumerate(self.sinks):
+            shown, before = self.links.panel.counters[f"sink{number}"], self.before[number]
+            for name in SINK_COUNTERS.names:
+                shown[name] = before[name] + getattr(sink, name)
+
+    def _flush(self) -> None:
+        for sink in self.sinks:
+            sink.flush()
+        self.flushed = time.monotonic()
+
+    def drain(self) -> None:
+        """Nothing to do: the stage ends when its rings do."""
+
+    def close(self) -> None:
+        """Make everything durable and finish the files."""
+        for sink in self.sinks:
+            sink.close()
+        for reader in self.readers.values():
+            reader.close()
+
+
+@kernel
+def time_slice(timing, reader, first, count):
+    """Put the latency of every record of a slice into the histograms."""
+    mine = at(timing, HOP)
+    now = cycles()
+    for sequence in range(first, first + count):
+        times = at(stamp(reader, sequence), STAMP)
+        note(mine.hop, elapsed_ns(times.sent, now, mine.ns_per_cycle))
+        note(mine.age, elapsed_ns(times.born, now, mine.ns_per_cycle))
+
+
+assert all(dtype.itemsize == TOP.itemsize for _, dtype in BOOK_RING.values())

@@ -1,0 +1,332 @@
+"""The risk stage: marks in; market value, P&L, VaR and ES of every portfolio out, on each mark."""
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from ringbuf.atomics import at
+from ringbuf.board import begin, finish
+from ringbuf.jit import kernel
+from ringbuf.record import LINE, record, slot_record
+from ringbuf.ring import claim, next_free, next_unread, publish, room, slot
+from workers import scenarios as history
+from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
+from workers.instruments import Names
+from workers.kernels import positions
+from workers.kernels.positions import HELD
+from workers.records import MONEY_SCALE, RISK, TOP
+from workers.records import Book as Kind
+from workers.stage import TURN_RECORDS, Links
+
+# Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
+CONVENTION = 1
+UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
+
+COUNTERS = record(
+    [
+        ("received", "i8"),
+        ("marks", "i8"),  # changed the value of a portfolio
+        ("unchanged", "i8"),  # top records that left the mid where it was
+        ("not_held", "i8"),
+        ("one_sided", "i8"),  # no bid or no ask: the mark before stays
+        ("refused", "i8"),  # a price beyond every bound
+        ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
+        ("published", "i8"),
+        ("saturated", "i8"),  # positions that kept their value because a bound was reached
+        ("full", "i8"),
+    ]
+)
+PORTFOLIO_ROW = slot_record(
+    [
+        ("name", "S32"),
+        ("cause", "i8"),
+        ("time_ns", "i8"),
+        ("value", "i8"),  # money units, like the next three
+        ("pnl", "i8"),
+        ("var_99", "i8"),
+        ("es_975", "i8"),
+        ("unvalued", "i8"),  # positions that still wait for their first mark
+        ("worst_scenario", "i8"),
+        ("convention", "i8"),
+        ("scenarios", "i8"),
+    ]
+)
+DESK = record(
+    [
+        ("timing", HOP),
+        ("positions", "i8"),
+        ("board", "i8"),
+        ("counters", "i8"),
+        ("portfolios", "i8"),
+        ("instruments", "i8"),
+        ("target", "i8"),
+        ("asks", "i8"),  # an instrument that Python must look up; -1: none
+    ]
+)
+ROW_SIZE = PORTFOLIO_ROW.itemsize
+KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
+KNOWN = record([("what", "i1")])
+
+
+class CsvScenarios(
+    msgspec.Struct, tag="csv", tag_field="kind", forbid_unknown_fields=True, kw_only=True
+):
+    """Daily simple returns from a file: a header of symbols, one row a day."""
+
+    path: str
+
+
+class SyntheticScenarios(
+    msgspec.Struct, tag="synthetic", tag_field="kind", forbid_unknown_fields=True, kw_only=True
+):
+    """Made-up returns of a seeded one-factor model with fat tails: for demos and benches."""
+
+    days: int = 1000
+    seed: int = 7
+
+
+class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a portfolio holds of an instrument."""
+
+    quantity: int  # lots; negative: short
+    price: float  # average price paid, in currency
+
+
+class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Positions by symbol."""
+
+    name: str
+    positions: dict[str, Position]
+
+
+class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Whose risk, and over which scenarios."""
+
+    portfolios: list[Portfolio] = []
+    scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
+    convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
+
+
+def symbols_of(options: RiskOptions) -> list[str]:
+    """Every symbol that any portfolio holds, sorted."""
+    return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
+
+
+def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
+    """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing."""
+    wanted = symbols_of(options)
+    if isinstance(options.scenarios, CsvScenarios):
+        found = history.load(options.scenarios.path, wanted)
+    else:
+        found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
+    fixed = history.to_fixed(found.returns)
+    column = {symbol: number for number, symbol in enumerate(found.symbols)}
+    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in wanted}
+
+
+class Risk:
+    """Marks positions to the mid of every top that moves and keeps the tails of their P&L."""
+
+    READS = ("book",)
+    WRITES = ("risk",)
+    LOOKS_AT = ("instruments",)
+    KEEPS = ("portfolios",)
+    COUNTERS = {"risk": COUNTERS}
+    HISTOGRAMS = ("hop", "age")
+    EQUATIONS = (
+        (
+            ("risk.received",),
+            (
+                "risk.marks",
+                "risk.unchanged",
+                "risk.not_held",
+                "risk.one_sided",
+                "risk.refused",
+                "risk.passed_by",
+            ),
+        ),
+    )
+
+    def __init__(self, options: RiskOptions, instruments: int, links: Links) -> None:
+        self.options, self.links, self.instruments = options, links, instruments
+        self.reader, self.writer = links.readers["book"].view, links.writers["risk"].view
+        self.names = Names(links.boards["instruments"])
+        self.finished = False
+
+    def open(self) -> None:
+        """Load the scenarios and lay out empty portfolios; positions join as they are announced."""
+        self.returns = load_scenarios(self.options)
+        count = max((len(row) for row in self.returns.values()), default=0)
+        limits = positions.Limits(
+            instruments=self.instruments,
+            portfolios=max(len(self.options.portfolios), 1),
+            held=max(len(self.returns), 1),
+            scenarios=max(count, 1),
+        )
+        self.book = np.zeros(positions.bytes_needed(limits) + LINE, np.uint8)
+        self.memory = np.zeros(KNOWN_AT + self.instruments + LINE, np.uint8)
+        address = _lined(self.book)
+        positions.create(address, limits)
+        self.state = _lined(self.memory)
+        desk = at(self.state, DESK)
+        desk.positions, desk.board = address, self.links.boards["portfolios"].address
+        desk.counters = self.links.panel.counter_addresses["risk"]
+        desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
+        new_hop(self.state, self.links.panel)
+        for number, portfolio in enumerate(self.options.portfolios):
+            row = np.zeros(1, PORTFOLIO_ROW)
+            row["name"], row["scenarios"] = portfolio.name.encode(), count
+            row["convention"], row["unvalued"] = CONVENTION, len(portfolio.positions)
+            self.links.boards["portfolios"].put(number, row)
+        turn(self.state, self.reader, self.writer, 0, 0)  # compiled before it is needed
+
+    def turn(self, patience: int) -> int:
+        """Take what has arrived; ends when the book ring has ended."""
+        work = 0
+        while True:
+            asks, taken = turn(self.state, self.reader, self.writer, TURN_RECORDS - work, patience)
+            work += taken
+            if asks < 0:
+                break
+            self._look_up(int(asks))
+        if work == 0:
+            self.finished = self.links.readers["book"].ended
+        return work
+
+    def _look_up(self, instrument: int) -> None:
+        """Learn the name of an instrument met for the first time; take up positions in it."""
+        symbol, scale = self.names[instrument]
+        known = at(self.state + KNOWN_AT + instrument, KNOWN)
+        known.what = NOT_HELD
+        for number, portfolio in enumerate(self.options.portfolios):
+            position = portfolio.positions.get(symbol)
+            if position is not None:
+                cost = round(position.quantity * position.price * MONEY_SCALE)
+                positions.hold(
+                    int(at(self.state, DESK).positions),
+                    number,
+                    instrument,
+                    position.quantity,
+                    cost,
+                    scale,
+                    self.returns[symbol],
+                )
+                known.what = HELD_HERE
+
+    def drain(self) -> None:
+        """Nothing to do: the stage ends when the book ring does."""
+
+    def close(self) -> None:
+        """Say that no more risk records will come."""
+        self.links.writers["risk"].close()
+        self.links.readers["book"].close()
+
+
+def _lined(memory: np.ndarray) -> int:
+    return memory.ctypes.data + -memory.ctypes.data % LINE
+
+
+@kernel
+def turn(state, reader, writer, limit, patience):
+    """Take up to `limit` book records; (instrument to look up or -1, how many were taken)."""
+    desk = at(state, DESK)
+    first = sequence = next_unread(reader)
+    desk.target = next_free(writer)
+    desk.asks = -1
+    free = 0
+    while sequence - first < limit:
+        if not wait_for(reader, sequence, 1):
+            let_go(reader, sequence - 1, writer, desk.target - 1)
+            if sequence > first or not wait_for(reader, sequence, patience):
+                break
+        if free < desk.portfolios:
+            free = room(writer, desk.target, limit)
+            if free < desk.portfolios:
+                at(desk.counters, COUNTERS).full += 1
+                break
+        if is_unseen(state, at(slot(reader, sequence), TOP)):
+            break
+        pick_up(state, reader, sequence)
+        free -= take(state, writer, at(slot(reader, sequence), TOP))
+        if is_time_to_let_go(sequence):
+            let_go(reader, sequence, writer, desk.target - 1)
+        sequence += 1
+    let_go(reader, sequence - 1, writer, desk.target - 1)
+    return desk.asks, sequence - first
+
+
+@kernel
+def is_unseen(state, top):
+    """True (and asked for) when a top record is of an instrument met for the first time."""
+    desk = at(state, DESK)
+    if top.kind != Kind.TOP or at(state + KNOWN_AT + top.instrument, KNOWN).what != UNSEEN:
+        return False
+    desk.asks = top.instrument
+    return True
+
+
+@kernel
+def take(state, writer, top):
+    """Mark the positions in a top's instrument; return how many records went out."""
+    desk = at(state, DESK)
+    tally = at(desk.counters, COUNTERS)
+    tally.received += 1
+    if top.kind != Kind.TOP:
+        tally.passed_by += 1
+    elif at(state + KNOWN_AT + top.instrument, KNOWN).what == NOT_HELD:
+        tally.not_held += 1
+    elif top.bid <= 0 or top.ask <= 0:
+        tally.one_sided += 1
+    elif marked(desk.positions, top.instrument) == top.bid + top.ask:
+        tally.unchanged += 1
+    elif positions.mark(desk.positions, top.instrument, top.bid, top.ask):
+        tally.marks += 1
+        tally.saturated = at(desk.positions, positions.STATE).saturated
+        return report(state, writer, top)
+    else:
+        tally.refused += 1
+    return 0
+
+
+@kernel
+def marked(book, instrument):
+    """The mark that stands: bid plus ask, 0 before the first."""
+    return at(positions.held_of(book, positions.row_of(book, instrument)), HELD).mark
+
+
+@kernel
+def report(state, writer, top):
+    """Publish every portfolio that holds the marked instrument; return how many."""
+    desk = at(state, DESK)
+    index = 0
+    for portfolio in range(desk.portfolios):
+        if positions.holds(desk.positions, portfolio, top.instrument):
+            record_ = at(claim(writer, desk.target), RISK)
+            record_.cause, record_.time_ns = top.sequence, top.time_ns
+            record_.instrument, record_.portfolio = top.instrument, portfolio
+            record_.index, record_.kind = index, CONVENTION
+            record_.value = positions.value(desk.positions, portfolio)
+            record_.pnl = positions.pnl(desk.positions, portfolio)
+            record_.var_99 = positions.var_99(desk.positions, portfolio)
+            record_.es_975 = positions.es_975(desk.positions, portfolio)
+            show(desk.board, desk.positions, record_)
+            publish(writer, desk.target, desk.timing.born, desk.timing.now)
+            desk.target += 1
+            index += 1
+    at(desk.counters, COUNTERS).published += index
+    return index
+
+
+@kernel
+def show(board, book, risk):
+    """Write a portfolio's row."""
+    address = board + risk.portfolio * ROW_SIZE
+    begin(address, ROW_SIZE)
+    row = at(address, PORTFOLIO_ROW)
+    row.cause, row.time_ns = risk.cause, risk.time_ns
+    row.value, row.pnl = risk.value, risk.pnl
+    row.var_99, row.es_975 = risk.var_99, risk.es_975
+    row.unvalued = positions.unvalued(book, risk.portfolio)
+    row.worst_scenario = positions.worst_scenario(book, risk.portfolio)
+    finish(address, ROW_SIZE)

@@ -1,0 +1,13 @@
+"""The sinks there are: a line here and a file beside it make one more."""
+
+from workers.sinks.json_lines import JsonLines, JsonLinesOptions
+from workers.sinks.parquet_file import ParquetFile, ParquetOptions
+from workers.sinks.sink import Sink
+
+SINKS = {JsonLinesOptions: JsonLines, ParquetOptions: ParquetFile}
+SinkOptions = ParquetOptions | JsonLinesOptions
+
+
+def build(options: SinkOptions) -> Sink:
+    """The sink that some options ask for."""
+    return SINKS[type(options)](options)
