@@ -197,11 +197,18 @@ def segments_ls() -> None:
 
 
 @segments.command("rm")
-@click.argument("name", metavar="PIPELINE")
-def segments_rm(name: str) -> None:
+@NAME
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Its configuration.")
+def segments_rm(name: str | None, config_path: Path | None) -> None:
     """Remove what a dead run has left; refuses while any process of it lives."""
     from pipeline import launch
+    from pipeline.config import load
 
+    if (name is None) == (config_path is None):
+        raise click.UsageError("give either the name of a pipeline or --config FILE")
+    if config_path is not None:
+        name = load(config_path).name
+    assert name is not None
     click.echo(f"removed {launch.clear_dead(name)} segments of {name}")
 
 

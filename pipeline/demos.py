@@ -1,7 +1,9 @@
 """`corelane demo`: a whole day through the real pipeline, and a summary to look at."""
 
+import os
 import re
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,20 +139,21 @@ def _sources(choice: Choice) -> tuple[list[FeedOptions], dict[str, float]]:
 
 
 def _lobster(folder: Path) -> tuple[list[FeedOptions], dict[str, float]]:
-    """Every message file of a folder, each with its order book file where there is one."""
-    feeds: list[FeedOptions] = []
-    positions: dict[str, float] = {}
+    """One message file of each symbol in a folder, one with an order book file if there is one."""
+    chosen: dict[str, LobsterOptions] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        found = MESSAGE_FILE.match(path.name)
-        if not found or parse_name(path).symbol in positions:
-            continue
-        books = sorted(folder.glob(f"{found['head']}_orderbook_{found['levels']}.csv*"))
-        orderbook = str(books[0]) if books else None
-        feeds.append(LobsterOptions(path=str(path), orderbook=orderbook))
-        positions |= first_prices(LobsterOptions(path=str(path)), 1)
-    if not feeds:
-        raise ConfigError(str(folder), ["no LOBSTER message files (…_message_N.csv) here"])
-    return feeds, positions
+        found, symbol = MESSAGE_FILE.match(path.name), parse_name(path).symbol
+        if found and symbol:
+            books = sorted(folder.glob(f"{found['head']}_orderbook_{found['levels']}.csv*"))
+            option = LobsterOptions(path=str(path), orderbook=str(books[0]) if books else None)
+            if symbol not in chosen or (books and not chosen[symbol].orderbook):
+                chosen[symbol] = option
+    if not chosen:
+        raise ConfigError(str(folder), ["no LOBSTER message files (SYMBOL_…_message_N.csv) here"])
+    positions: dict[str, float] = {}
+    for option in chosen.values():
+        positions |= first_prices(LobsterOptions(path=option.path), 1)
+    return list(chosen.values()), positions
 
 
 def _portfolios(prices: dict[str, float]) -> list[Portfolio]:
@@ -190,8 +193,9 @@ def _summary(result: runs.Result, prices: list[dict], history: Path, config_path
     show("look at it:", markup=False)
     query = (
         "SELECT symbol, count(*) AS trades, sum(quantity) AS volume, "
-        "sum(price * quantity) / sum(quantity) AS vwap "
-        f"FROM '{history}/trades/*.parquet' GROUP BY symbol ORDER BY volume DESC LIMIT 5"
+        "round(sum(price * quantity) / sum(quantity), 4) AS vwap "
+        f'FROM "{history}/trades/*.parquet" GROUP BY symbol ORDER BY volume DESC LIMIT 5'
     )
-    show(f'  .venv/bin/python -c "import duckdb; duckdb.sql(\\"{query}\\").show()"',
-         markup=False, soft_wrap=True)  # fmt: skip
+    python = os.path.relpath(sys.executable)
+    command = f"""  {python} -c 'import duckdb; duckdb.sql(\'\'\'{query}\'\'\').show()'"""
+    show(command.replace("'''", '"' * 3), markup=False, soft_wrap=True)

@@ -14,7 +14,6 @@ from pipeline.plan import CLASSES, LAYOUTS, Plan, StagePlan
 from ringbuf import clock, memory
 from ringbuf.board import KIND as BOARD
 from ringbuf.board import Board
-from ringbuf.host import start_time
 from ringbuf.memory import Segment, SegmentError
 from ringbuf.panel import KIND as PANEL
 from ringbuf.panel import Panel, create_panel
@@ -128,33 +127,34 @@ def run_id(pipeline: str) -> str:
         segment.close()
 
 
-def ensure(plan: Plan, config_path: Path) -> None:
+def _ensure(plan: Plan) -> None:
     """Make the memory of a plan unless it is there: systemd and people start stages too."""
-    with only_one(config_path):
-        if memory.full_name(plan.pipeline, RUN) in memory.names(plan.pipeline):
-            return
-        clear_dead(plan.pipeline)
-        create(plan).close()
+    there = memory.full_name(plan.pipeline, RUN) in memory.names(plan.pipeline)
+    if there and any(memory.alive(name) for name in memory.names(plan.pipeline)):
+        return
+    clear_dead(plan.pipeline)
+    create(plan).close()
 
 
 def become(config: Config, plan: Plan, names: list[str], config_path: Path) -> None:
     """Run stages in this process until they are finished."""
     parent = os.environ.get(PARENT)
+    chosen = [plan.stage(name) for name in names]
     if parent:
         affinity.set_parent_death_signal(signal.SIGKILL, int(parent))
+        panels = [_enter(plan, part) for part in chosen]
     else:
-        ensure(plan, config_path)
+        with only_one(config_path):
+            _ensure(plan)
+            panels = [_enter(plan, part) for part in chosen]
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _frame: stopping.append(signum))
-    chosen = [plan.stage(name) for name in names]
     if chosen[0].core is not None:
         affinity.pin([chosen[0].core])
     affinity.set_timer_slack(1)
     stages = []
-    for part in chosen:
-        panel = Panel(plan.pipeline, part.name, own=True)
-        panel.enter()
+    for part, panel in zip(chosen, panels, strict=True):
         try:
             stages.append((build(config, plan, part, panel), panel))
         except BaseException as error:
@@ -163,7 +163,16 @@ def become(config: Config, plan: Plan, names: list[str], config_path: Path) -> N
     run(stages, Waiter(chosen[0].wait), lambda: bool(stopping))
 
 
-__all__ = ["become", "build", "clear_dead", "create", "ensure", "remove", "run_id", "start_time"]
+def _enter(plan: Plan, part: StagePlan) -> Panel:
+    """Take a stage's panel; refused for a stage that has died and cannot go on."""
+    panel = Panel(plan.pipeline, part.name, own=True)
+    if panel.status["starts"] and not part.restart:
+        raise SegmentError(
+            f"stage {part.name!r} of {plan.pipeline!r} has run already, and what it knew is gone; "
+            "stop the other stages and start the pipeline anew"
+        )
+    panel.enter()
+    return panel
 
 
 def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:

@@ -14,6 +14,7 @@ from pipeline.plan import Plan
 from pipeline.report import Report, parts
 from pipeline.supervisor import PipelineFailed, Supervisor
 from ringbuf import memory
+from ringbuf.host import start_time
 from ringbuf.memory import SegmentError
 from ringbuf.panel import Command, Panel
 
@@ -95,7 +96,7 @@ def stop(pipeline: str, now: bool) -> None:
     segment = memory.attach(pipeline, launch.RUN, launch.RUN)
     pid, began = int(segment.header["pid"]), int(segment.header["start_time"])
     segment.close()
-    if launch.start_time(pid) == began and memory.alive(memory.full_name(pipeline, launch.RUN)):
+    if start_time(pid) == began and memory.alive(memory.full_name(pipeline, launch.RUN)):
         for _ in range(2 if now else 1):
             os.kill(pid, signal.SIGTERM)
             time.sleep(0.2)

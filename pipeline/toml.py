@@ -37,7 +37,8 @@ def _write(lines: list[str], path: str, table: dict) -> None:
     for key, value in table.items():
         where = f"{path}.{key}".lstrip(".")
         if isinstance(value, dict):
-            lines += ["", f"[{where}]"]
+            if not value or not all(map(_is_nested, value.values())):
+                lines += ["", f"[{where}]"]
             _write(lines, where, value)
         elif _is_nested(value):
             for item in value:

@@ -180,6 +180,7 @@ class Risk:
             row["convention"], row["unvalued"] = CONVENTION, len(portfolio.positions)
             self.links.boards["portfolios"].put(number, row)
         turn(self.state, self.reader, self.writer, 0, 0)  # compiled before it is needed
+        _rehearse()
 
     def turn(self, patience: int) -> int:
         """Take what has arrived; ends when the book ring has ended."""
@@ -221,6 +222,16 @@ class Risk:
         """Say that no more risk records will come."""
         self.links.writers["risk"].close()
         self.links.readers["book"].close()
+
+
+def _rehearse() -> None:
+    """Have the kernels behind `hold` compiled, on a book of one position that is thrown away."""
+    limits = positions.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
+    memory = np.zeros(positions.bytes_needed(limits) + LINE, np.uint8)
+    address = _lined(memory)
+    positions.create(address, limits)
+    for quantity in (1, 2):
+        positions.hold(address, 0, 0, quantity, 0, 1, np.zeros(1, np.int32))
 
 
 def _lined(memory: np.ndarray) -> int:
