@@ -21,7 +21,6 @@ SUBMISSION, CANCELLATION, DELETION, EXECUTION, HIDDEN, CROSS, HALT = range(1, 8)
 
 PRICE_DUMMY = 9_999_999_999  # of an empty level; a price lies below it
 SIZE_MAX = 1 << 40
-ORDER_MAX = 1 << 62
 SECONDS_MAX = 2 * 86_400  # a session may run past midnight, not past another day
 NANOSECONDS = 1_000_000_000
 
@@ -170,7 +169,7 @@ def plausible(reader):
         return -1 <= price <= 1 and size >= 0
     if not (0 < size <= SIZE_MAX and 0 < price < PRICE_DUMMY):
         return False
-    return int(fields[TYPE]) >= HIDDEN or 0 < fields[ORDER] <= ORDER_MAX
+    return int(fields[TYPE]) >= HIDDEN or fields[ORDER] > 0
 
 
 @kernel

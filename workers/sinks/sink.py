@@ -6,9 +6,11 @@ The publisher's side of the bargain, in this order:
 
 - Records of a ring are put in order of `sequence`. What was put already is recognised and skipped,
   so after a restart the publisher goes on anywhere at or before `resume(ring) + 1`.
-- A slot of a ring is given back to its writer only when `flush` has returned its sequence:
-  `resume` never answers less than what `flush` returned.
-- A put that raised SinkError stored nothing of its slice: it may be put again.
+- A put survives the death of the process, a flush that of the host. So a slot may be given back
+  to its writer once every sink has taken it. What lies between `resume` and the slots given back
+  are records of kinds that the sink does not store.
+- `resume` never answers less than what `flush` returned.
+- A put that raised SinkError may be repeated with the same slice: nothing of it is doubled.
 """
 
 import errno
