@@ -47,11 +47,11 @@ def module_file(module: str) -> Path | None:
 
 @cache
 def imports_of(module: str) -> frozenset[str]:
-    """The project's modules that one module names in its import lines."""
+    """The project's modules that one module names in its import lines, and its package."""
     path = module_file(module)
     assert path is not None, module
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    names = set()
+    names = {module.rpartition(".")[0]}  # whose __init__ runs first
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
@@ -60,7 +60,7 @@ def imports_of(module: str) -> frozenset[str]:
             base = ".".join([*parents, node.module or ""] if node.level else [node.module or ""])
             base = base.strip(".")
             names.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
-    return frozenset(name for name in names if module_file(name) and name != module)
+    return frozenset(name for name in names if name and module_file(name) and name != module)
 
 
 @cache

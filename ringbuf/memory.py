@@ -109,7 +109,7 @@ class Segment:
         return bytes(self.bytes[TEXT : TEXT + length]).decode(errors="replace")
 
     def hold(self, role: int, who: str) -> None:
-        """Take a role for the life of this process; refused while a living process has it."""
+        """Take a role until close() or death; refused while a living process has it."""
         try:
             fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, role, 1))
         except OSError as failure:

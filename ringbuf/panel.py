@@ -154,6 +154,7 @@ class Panel:
 
     def beat(self) -> None:
         """Show that the stage's process still turns."""
+        assert self.segment.writable
         store_release(self.segment.address + HEARTBEAT, time.monotonic_ns())
 
     @property

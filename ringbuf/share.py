@@ -84,7 +84,7 @@ class RingReader:
         text = layout_text(layouts)
         self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
         base, capacity, size = _geometry(self.segment)
-        names = [line["name"].decode() for line in ring.lines(self.segment.payload)[1]]
+        names = [bytes(line["name"]).decode() for line in ring.lines(self.segment.payload)[1]]
         if not name or name not in names:
             raise SegmentError(f"ring {part}: has no reader {name!r}; it has {_listed(names)}")
         number = names.index(name)
@@ -168,6 +168,8 @@ class Observer:
         What a busy writer adds after the call is not waited for.
         """
         newest = int(self.writer["written"])
+        none = np.zeros(0, self.dtype)
+        dtype = (none if layout is None else self.select(none, layout)).dtype
         self.rewind(self.capacity if layout else count)
         parts = []
         while len(part := self.poll()):
@@ -175,7 +177,7 @@ class Observer:
             if self.next > newest:
                 break
         length = sum(map(len, parts))
-        whole = np.zeros(length, self.dtype if layout is None else self.layouts[layout][1])
+        whole = np.zeros(length, dtype)
         for part in reversed(parts):  # concatenate() would pack the fields
             whole[length - len(part) : length] = part
             length -= len(part)
