@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).parent.parent / "systemd"
+PROGRAM = "/opt/corelane/.venv/bin/corelane"
 EXPOSURE_MAX = 1.5  # of systemd-analyze security: 0 is shut tight, 10 is wide open
 STAGES = ("ingest", "book", "risk", "publisher")
 
@@ -20,12 +21,13 @@ def units(tmp_path):
     shutil.copytree(UNITS, tmp_path / "units")
     for path in (tmp_path / "units").rglob("*.*"):
         if path.is_file():
-            path.write_text(path.read_text().replace("/opt/corelane/.venv/bin/corelane", "/bin/true"))
+            path.write_text(path.read_text().replace(PROGRAM, "/bin/true"))
     return tmp_path / "units"
 
 
 def test_units_are_well_formed(units):
-    names = ["corelane.target", "corelane.slice", *(f"corelane@{stage}.service" for stage in STAGES)]
+    services = [f"corelane@{stage}.service" for stage in STAGES]
+    names = ["corelane.target", "corelane.slice", *services]
     for stage in STAGES:
         (units / f"corelane@{stage}.service").symlink_to(units / "corelane@.service")
     command = ["systemd-analyze", "verify", "--man=no", *(str(units / name) for name in names)]

@@ -14,7 +14,8 @@ from workers.records import Side
 
 COLUMNS = 4  # of one level: ask price, ask size, bid price, bid size
 NAME = re.compile(
-    r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+_(?:message|orderbook)_(?P<levels>\d+)\.csv"
+    r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+"
+    r"_(?:message|orderbook)_(?P<levels>\d+)\.csv"
 )
 
 
