@@ -57,13 +57,18 @@ def run(config_path: Path, report_path: Path | None, quiet: bool) -> None:
     """Run a pipeline until its feeds end, or until SIGINT or SIGTERM (which drains it)."""
     from pipeline import console, runs
     from pipeline.config import load
+    from pipeline.report import save
+    from pipeline.supervisor import PipelineFailed
 
     config = load(config_path)
     plan = _plan_of(config)
-    result = runs.supervise(config, plan, config_path, quiet=quiet)
+    try:
+        result = runs.supervise(config, plan, config_path, quiet=quiet)
+    except PipelineFailed as failed:
+        if report_path:
+            save(failed.report, report_path)
+        raise
     if report_path:
-        from pipeline.report import save
-
         save(result.report, report_path)
     if not quiet:
         console.out.print(console.rate(result.report, result.seconds))
@@ -81,7 +86,7 @@ def stage(names: tuple[str, ...], config_path: Path) -> None:
 
     config = load(config_path)
     plan = _plan_of(config)
-    become(config, plan, check_stages(plan, names), config_path)
+    become(config, plan, check_stages(plan, names))
 
 
 @main.command()
@@ -209,7 +214,8 @@ def segments_rm(name: str | None, config_path: Path | None) -> None:
     if config_path is not None:
         name = load(config_path).name
     assert name is not None
-    click.echo(f"removed {launch.clear_dead(name)} segments of {name}")
+    with launch.only_one():
+        click.echo(f"removed {launch.clear_dead(name)} segments of {name}")
 
 
 @main.group()

@@ -1,26 +1,33 @@
 """The configuration file: TOML into strict structs; every refusal names the path and the mend."""
 
-import difflib
-import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import inspect
 
+from pipeline.shape import deviations, near
 from ringbuf.memory import NAME
 from ringbuf.ring import RELEASE_EVERY
 from workers.book import BookOptions
 from workers.feeds.feed import FeedError
 from workers.feeds.registry import FeedOptions
 from workers.ingest import IngestOptions
+from workers.kernels.levels import INSTRUMENTS_MAX, LEVELS_MAX
+from workers.kernels.orders import ORDERS_MAX
+from workers.kernels.scenarios import MAX_SCENARIOS
 from workers.merge import SOURCES_MAX
 from workers.publish import PublisherOptions
-from workers.risk import RiskOptions
+from workers.risk import RiskOptions, SyntheticScenarios
+from workers.scenarios import MIN_SCENARIOS
 
 STAGES = ("ingest", "book", "risk", "publisher")  # in the order of the flow
-SMALLEST_RING = 2 * RELEASE_EVERY
+SMALLEST_RING, LARGEST_RING = 2 * RELEASE_EVERY, 1 << 32
+PORTFOLIOS_MAX = 255  # the answers to one mark are numbered in one byte
+NAME_BYTES = 32  # of a portfolio, on its board
+COST_MAX = 10**12  # currency, of one position
+RATE_MAX = 10**9  # events a second, or times as fast as recorded
 
 
 class ConfigError(Exception):
@@ -50,7 +57,7 @@ class Placement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class Supervision(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How long to be patient with the stages."""
 
-    ready_s: float = 60.0  # for a stage to get ready: kernels compile once on a new machine
+    ready_s: float = 300.0  # for a stage to get ready: kernels compile once on a new machine
     hang_s: float = 10.0  # without a heartbeat, then the stage counts as hung
     drain_s: float = 30.0  # to hand on what is in the rings after a stop
     restarts: int = 3  # of one stage within `restart_window_s`, then the pipeline fails
@@ -94,9 +101,9 @@ def parse(text: str, source: str = "configuration") -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
         raise ConfigError(source, [f"is not TOML: {failure}"]) from None
-    unknown = unknown_keys(data)
-    if unknown:
-        raise ConfigError(source, unknown)
+    wrong = deviations(data, inspect.type_info(Config))
+    if wrong:
+        raise ConfigError(source, wrong)
     try:
         config = msgspec.convert(data, Config)
     except (msgspec.ValidationError, FeedError) as failure:
@@ -126,10 +133,11 @@ def faults(config: Config) -> list[str]:
         problems.append(f"feeds: {len(config.feeds)} of them; give 1 to {SOURCES_MAX} [[feeds]]")
     for ring in STAGES[:3]:
         capacity = getattr(config.rings, _RINGS[ring])
-        if capacity < SMALLEST_RING or capacity & (capacity - 1):
+        if not SMALLEST_RING <= capacity <= LARGEST_RING or capacity & (capacity - 1):
             better = max(SMALLEST_RING, 1 << max(capacity - 1, 1).bit_length())
-            problems.append(f"rings.{_RINGS[ring]}: {capacity} is no power of two; use {better}")
-    return problems + _stage_faults(config) + _range_faults(config) + _name_faults(config)
+            better = min(better, LARGEST_RING)
+            problems.append(f"rings.{_RINGS[ring]}: {capacity} is no size; use {better}")
+    return problems + _stage_faults(config) + _range_faults(config) + _portfolio_faults(config)
 
 
 _RINGS = {"ingest": "events", "book": "book", "risk": "risk"}
@@ -139,7 +147,7 @@ def _stage_faults(config: Config) -> list[str]:
     problems = []
     for stage in config.stages:
         if stage not in STAGES:
-            problems.append(f"stages.{stage}: no such stage;{_near(stage, STAGES)}")
+            problems.append(f"stages.{stage}: no such stage; {near(stage, STAGES)}")
         elif config.stages[stage].restart == "on-failure" and stage != "publisher":
             problems.append(
                 f"stages.{stage}.restart: {stage} keeps its state in memory only and cannot go on "
@@ -147,7 +155,7 @@ def _stage_faults(config: Config) -> list[str]:
             )
     named = [stage for group in config.processes for stage in group]
     for stage in sorted({*named} - {*STAGES}):
-        problems.append(f"processes: no such stage {stage!r};{_near(stage, STAGES)}")
+        problems.append(f"processes: no such stage {stage!r}; {near(stage, STAGES)}")
     for stage in sorted({stage for stage in named if named.count(stage) > 1}):
         problems.append(f"processes: {stage!r} stands there twice; name it once")
     return problems
@@ -155,13 +163,10 @@ def _stage_faults(config: Config) -> list[str]:
 
 def _range_faults(config: Config) -> list[str]:
     positive = {
-        "ingest.instruments": config.ingest.instruments,
         "ingest.rate": config.ingest.rate,
         "ingest.speed": config.ingest.speed,
         "ingest.quantity_limit": config.ingest.quantity_limit,
         "ingest.price_limit": config.ingest.price_limit,
-        "book.orders": config.book.orders,
-        "book.levels": config.book.levels,
         "publisher.flush_s": config.publisher.flush_s,
         **{
             f"supervision.{name}": getattr(config.supervision, name)
@@ -169,74 +174,54 @@ def _range_faults(config: Config) -> list[str]:
         },
     }
     problems = [
-        f"{path}: {value} is not above 0"
+        f"{path}: {value} is not above 0; give more"
         for path, value in positive.items()
         if value is not None and not value > 0
     ]
     if config.ingest.rate is not None and config.ingest.speed is not None:
         problems.append("ingest: rate and speed exclude each other; give one of them")
-    return problems
+    return problems + _limit_faults(config)
 
 
-def _name_faults(config: Config) -> list[str]:
-    names = [portfolio.name for portfolio in config.risk.portfolios]
+def _limit_faults(config: Config) -> list[str]:
+    limits = {
+        "ingest.instruments": (config.ingest.instruments, 1, INSTRUMENTS_MAX),
+        "ingest.rate": (config.ingest.rate or 1, 0, RATE_MAX),
+        "ingest.speed": (config.ingest.speed or 1, 0, RATE_MAX),
+        "book.orders": (config.book.orders, 1, ORDERS_MAX),
+        "book.levels": (config.book.levels, 1, LEVELS_MAX),
+        "supervision.restarts": (config.supervision.restarts, 0, 1_000_000),
+    }
+    if isinstance(config.risk.scenarios, SyntheticScenarios):
+        days = config.risk.scenarios.days
+        limits["risk.scenarios.days"] = (days, MIN_SCENARIOS, MAX_SCENARIOS)
+    return [
+        f"{path}: {value} is out of range; give {low:,} to {high:,}"
+        for path, (value, low, high) in limits.items()
+        if value < low or value > high
+    ]
+
+
+def _portfolio_faults(config: Config) -> list[str]:
+    portfolios = config.risk.portfolios
+    names = [portfolio.name for portfolio in portfolios]
     problems = [
         f"risk.portfolios: {name!r} stands there twice; names must differ"
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
-    for portfolio in config.risk.portfolios:
+    most = min(PORTFOLIOS_MAX, max(config.rings.risk, SMALLEST_RING))
+    if len(portfolios) > most:
+        problems.append(f"risk.portfolios: {len(portfolios)} of them; give at most {most}")
+    for number, portfolio in enumerate(portfolios):
+        where = f"risk.portfolios[{number}]"
+        if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
+            problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
         if not portfolio.positions:
-            problems.append(f"risk.portfolios: {portfolio.name!r} has no positions; give one")
+            problems.append(f"{where}.positions: {portfolio.name!r} has none; give one")
+        for symbol, position in portfolio.positions.items():
+            if not abs(position.quantity * position.price) <= COST_MAX:
+                problems.append(
+                    f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
+                    f"amount; give at most {COST_MAX:,} altogether"
+                )
     return problems
-
-
-def _near(name: str, known) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" did you mean {close[0]!r}?" if close else ""
-    return f"{hint} known: {', '.join(sorted(known))}"
-
-
-def unknown_keys(data: Any, kind: Any = None, path: str = "") -> list[str]:
-    """Every key that no struct knows, with the nearest one that it does."""
-    kind = inspect.type_info(Config) if kind is None else kind
-    if isinstance(kind, inspect.UnionType):
-        kind = _chosen(data, kind)
-    if isinstance(kind, inspect.ListType) and isinstance(data, list):
-        return [
-            problem
-            for number, item in enumerate(data)
-            for problem in unknown_keys(item, kind.item_type, f"{path}[{number}]")
-        ]
-    if isinstance(kind, inspect.DictType) and isinstance(data, dict):
-        return [
-            problem
-            for key, item in data.items()
-            for problem in unknown_keys(item, kind.value_type, f"{path}.{key}")
-        ]
-    if not (isinstance(kind, inspect.StructType) and isinstance(data, dict)):
-        return []
-    fields = {field.encode_name: field.type for field in kind.fields}
-    tags = {kind.tag_field} if kind.tag_field else set()
-    problems = []
-    for key, item in data.items():
-        where = f"{path}.{key}".removeprefix(".")
-        if key in fields:
-            problems += unknown_keys(item, fields[key], where)
-        elif key not in tags:
-            problems.append(f"{where}: unknown key;{_near(key, fields)}")
-    return problems
-
-
-def _chosen(data: Any, union: inspect.UnionType) -> Any:
-    """The struct of a union that a table's tag names; None where there is none."""
-    structs = [kind for kind in union.types if isinstance(kind, inspect.StructType)]
-    if isinstance(data, dict):
-        for struct in structs:
-            if len(structs) == 1 or data.get(struct.tag_field) == struct.tag:
-                return struct
-    return None
-
-
-def problem_key(problem: str) -> str:
-    """The path that a problem names."""
-    return re.split(r":", problem, maxsplit=1)[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline import console, plan, runs
+from pipeline import console, launch, plan, runs
 from pipeline.config import Config, ConfigError, load
 from pipeline.peek import first_prices
 from pipeline.report import best_prices, save
@@ -28,6 +28,7 @@ from workers.risk import Portfolio, Position, RiskOptions
 from workers.sinks.parquet_file import ParquetOptions
 
 MESSAGES, SYMBOLS = 2_000_000, 200
+NAME = "demo"  # of the pipeline
 HELD = 12  # instruments in the demo portfolios
 PRICE_SCALE = 10_000
 COMMENT = "Written by `corelane demo`. Change it and try: corelane run demo/demo.toml"
@@ -48,6 +49,8 @@ class Choice:
 
 def run(choice: Choice) -> None:
     """Write a configuration, run it, and print what came of it."""
+    with launch.only_one():
+        launch.check_free(NAME)  # before the files of one that runs are touched
     folder = choice.folder
     folder.mkdir(parents=True, exist_ok=True)
     history = folder / "history"
@@ -116,7 +119,7 @@ class _Watch:
 def _config(choice: Choice, history: Path) -> Config:
     feeds, positions = _sources(choice)
     return Config(
-        name="demo",
+        name=NAME,
         feeds=feeds,
         risk=RiskOptions(portfolios=_portfolios(positions)),
         publisher=PublisherOptions(sinks=[ParquetOptions(path=str(history))]),

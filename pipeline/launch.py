@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.plan import CLASSES, LAYOUTS, Plan, StagePlan
@@ -19,9 +18,11 @@ from ringbuf.panel import KIND as PANEL
 from ringbuf.panel import Panel, create_panel
 from ringbuf.share import KIND as RING
 from ringbuf.share import RingReader, RingWriter, create_ring
-from tuning import affinity
+from tuning import affinity, numa
+from workers.book import Book
 from workers.ingest import Ingest
 from workers.publish import Publisher
+from workers.risk import Risk
 from workers.stage import Links, Stage, Waiter, run
 
 RUN = "run"  # the segment that exists once all others do; its text names them
@@ -29,25 +30,32 @@ PARENT = "CORELANE_PARENT"  # process id of the supervisor, for its stages
 
 
 @contextmanager
-def only_one(config_path: Path) -> Iterator[None]:
-    """Let one process at a time create or clear the memory of a configuration."""
-    with config_path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def only_one() -> Iterator[None]:
+    """Let one process at a time create or clear memory: half a pipeline looks like a dead one."""
+    folder = os.open(memory.FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def clear_dead(pipeline: str) -> int:
     """Remove the segments of a run that has died; SegmentError where one of it still lives."""
+    check_free(pipeline)
     names = memory.names(pipeline)
-    living = [name for name in names if memory.alive(name)]
-    if living:
+    for name in names:
+        memory.unlink(name)
+    return len(names)
+
+
+def check_free(pipeline: str) -> None:
+    """SegmentError where a pipeline of this name lives."""
+    if any(memory.alive(name) for name in memory.names(pipeline)):
         raise SegmentError(
             f"pipeline {pipeline!r} is running already ({_owner(pipeline)}); stop it "
             f"(corelane stop {pipeline}), or give this one another name"
         )
-    for name in names:
-        memory.unlink(name)
-    return len(names)
 
 
 def _owner(pipeline: str) -> str:
@@ -67,11 +75,13 @@ def create(plan: Plan) -> Segment:
     made = []
     try:
         for part in plan.segments_of(RING):
+            _prefer_node(plan, next(s.node for s in plan.stages if part.name in s.writes))
             made.append(
                 create_ring(
                     plan.pipeline, part.name, LAYOUTS[part.name], part.capacity, part.readers
                 )
             )
+        numa.release()
         for part in plan.segments_of(BOARD):
             size, rows = part.size, part.capacity
             args = (plan.pipeline, part.name, BOARD, size, part.text, rows, part.record_size)
@@ -95,6 +105,12 @@ def create(plan: Plan) -> Segment:
     for segment in made[:-1]:
         segment.close()
     return made[-1]
+
+
+def _prefer_node(plan: Plan, node: int | None) -> None:
+    """Have memory that is backed from now on lie on a node, where the host has several."""
+    if node is not None and len({stage.node for stage in plan.stages}) > 1:
+        numa.prefer(node)
 
 
 def _set_clocks(plan: Plan) -> None:
@@ -136,7 +152,7 @@ def _ensure(plan: Plan) -> None:
     create(plan).close()
 
 
-def become(config: Config, plan: Plan, names: list[str], config_path: Path) -> None:
+def become(config: Config, plan: Plan, names: list[str]) -> None:
     """Run stages in this process until they are finished."""
     parent = os.environ.get(PARENT)
     chosen = [plan.stage(name) for name in names]
@@ -144,7 +160,7 @@ def become(config: Config, plan: Plan, names: list[str], config_path: Path) -> N
         affinity.set_parent_death_signal(signal.SIGKILL, int(parent))
         panels = [_enter(plan, part) for part in chosen]
     else:
-        with only_one(config_path):
+        with only_one():
             _ensure(plan)
             panels = [_enter(plan, part) for part in chosen]
     stopping: list[int] = []
@@ -152,6 +168,7 @@ def become(config: Config, plan: Plan, names: list[str], config_path: Path) -> N
         signal.signal(number, lambda signum, _frame: stopping.append(signum))
     if chosen[0].core is not None:
         affinity.pin([chosen[0].core])
+        _prefer_node(plan, chosen[0].node)
     affinity.set_timer_slack(1)
     stages = []
     for part, panel in zip(chosen, panels, strict=True):
@@ -191,7 +208,8 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
             links.boards[board] = Board(name, board, writable=board in kind.KEEPS)
     if kind is Ingest:
         return Ingest(config.ingest, config.feeds, links)
-    if kind is Publisher:
-        return Publisher(config.publisher, run_id(name), links)
-    options = {"book": config.book, "risk": config.risk}[part.name]
-    return kind(options, config.ingest.instruments, links)
+    if kind is Book:
+        return Book(config.book, config.ingest.instruments, links)
+    if kind is Risk:
+        return Risk(config.risk, config.ingest.instruments, links)
+    return Publisher(config.publisher, run_id(name), links)

@@ -21,8 +21,14 @@ from workers.ingest import Ingest
 from workers.publish import Publisher
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 from workers.risk import Risk
+from workers.stage import Stage
 
-CLASSES = {"ingest": Ingest, "book": Book, "risk": Risk, "publisher": Publisher}
+CLASSES: dict[str, type[Stage]] = {
+    "ingest": Ingest,
+    "book": Book,
+    "risk": Risk,
+    "publisher": Publisher,
+}
 LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
 TAP = "tap"  # the name of an extra gating reader that the supervisor itself is
 
@@ -143,9 +149,11 @@ def _cores(
     config: Config, groups: list[list[str]], topology: Topology
 ) -> tuple[list[int | None], list[str]]:
     """A core for each process, and why."""
-    problems, wanted = [], []
+    problems: list[str] = []
+    wanted: list[int | None] = []
     for group in groups:
-        asked = {config.placement(name).core for name in group} - {None}
+        cores = (config.placement(name).core for name in group)
+        asked = {core for core in cores if core is not None}
         if len(asked) > 1:
             problems.append(
                 f"stages: {', '.join(group)} share a process but ask for cores "
@@ -213,14 +221,8 @@ def panel_parts(
 ) -> tuple[dict[str, np.dtype], tuple[str, ...], list[Equation]]:
     """The counter blocks, histograms and equations of a stage's panel."""
     kind = CLASSES[stage]
-    if kind is Ingest:
-        count = len(config.feeds)
-        return Ingest.counters_of(count), tuple(Ingest.HISTOGRAMS), Ingest.equations_of(count)
-    if kind is Publisher:
-        count = len(config.publisher.sinks)
-        equations = Publisher.equations_of(count)
-        return Publisher.counters_of(count), tuple(Publisher.HISTOGRAMS), equations
-    return kind.COUNTERS, tuple(kind.HISTOGRAMS), list(kind.EQUATIONS)
+    parts = {"ingest": len(config.feeds), "publisher": len(config.publisher.sinks)}.get(stage, 0)
+    return kind.counters_of(parts), kind.HISTOGRAMS, kind.equations_of(parts)
 
 
 def _segments(config: Config, names: list[str], taps: tuple[str, ...]) -> tuple[SegmentPlan, ...]:

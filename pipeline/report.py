@@ -1,6 +1,7 @@
 """What a pipeline says of itself at one moment, as plain data: for status, summaries and files."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -207,7 +208,7 @@ def _ring(pipeline: str, name: str) -> RingReport:
         high_water=int(writer["high_water"]),
         readers=[
             ReaderReport(
-                line["name"].decode(),
+                bytes(line["name"]).decode(),
                 int(line["position"]),
                 max(written - int(line["position"]), 0),
             )
@@ -266,12 +267,14 @@ def _between(stages: list[StageReport], rings: list[RingReport]) -> list[Balance
     return equations
 
 
-def best_prices(pipeline: str, symbols: list[str] | None = None, limit: int = 10) -> list[dict]:
+def best_prices(
+    pipeline: str, symbols: list[str] | None = None, limit: int = 10
+) -> list[dict[str, Any]]:
     """Best bid and ask of some instruments (the most traded ones by default), in currency."""
     names_board, depth_board = Board(pipeline, "instruments"), Board(pipeline, "depth")
     names = Names(names_board)
     numbered = names.all()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for symbol, number in numbered.items():
         if symbols and symbol not in symbols:
             continue
@@ -289,7 +292,7 @@ def best_prices(pipeline: str, symbols: list[str] | None = None, limit: int = 10
         )
     names_board.close()
     depth_board.close()
-    return sorted(rows, key=lambda row: -row["volume"])[:limit]
+    return sorted(rows, key=lambda row: row["volume"], reverse=True)[:limit]
 
 
 def save(report: Report, path: Path) -> None:

@@ -22,7 +22,11 @@ from ringbuf.panel import Command, Life, Panel
 from ringbuf.share import RingReader
 
 POLL_S = 0.05
+PATIENCE_S = 4.0  # a start that takes longer is explained
 TAP_SLICE = 4096
+NOT_READY = (Life.ABSENT, Life.STARTING)
+TURNING = (Life.RUNNING, Life.DRAINING)
+LATE = "not ready in time; raise the limit if this machine is slow"
 
 
 class PipelineFailed(RuntimeError):
@@ -71,15 +75,16 @@ class Supervisor:
         self.at_end = at_end or (lambda pipeline: None)
         self.taps = taps or {}
         self.children: list[Child] = []
+        self.panels: dict[str, Panel] = {}
+        self.tap_readers: dict[str, RingReader] = {}
         self.stop_asked = 0
         self.stopping_since = 0.0
         self.failure = ""
-        self.lost: dict[str, int] = {}
         self.ready_s = self.seconds = float("nan")
 
     def run(self) -> Report:
         """Start everything, wait for the end, clear up; PipelineFailed when a stage failed."""
-        with launch.only_one(self.config_path):
+        with launch.only_one():
             cleared = launch.clear_dead(self.plan.pipeline)
             if cleared:
                 self.say(f"removed {cleared} segments that a run of this name left when it died")
@@ -102,7 +107,8 @@ class Supervisor:
                 self._step()
             self._drain_taps()
             self.seconds = time.monotonic() - ready
-            report = collect(self.plan.pipeline, self.ready_s, self.lost)
+            report = collect(self.plan.pipeline, self.ready_s)
+            report.lost = _lost(report)
             self.at_end(self.plan.pipeline)
         finally:
             for number, handler in signals.items():
@@ -134,8 +140,11 @@ class Supervisor:
         }
 
     def _close(self) -> None:
-        for thing in (*self.panels.values(), *self.tap_readers.values(), self.segment):
-            thing.close()
+        for panel in self.panels.values():
+            panel.close()
+        for reader in self.tap_readers.values():
+            reader.close()
+        self.segment.close()
 
     def _start(self, names: list[str]) -> Child:
         """Start the process of some stages with the command that everybody uses."""
@@ -147,23 +156,19 @@ class Supervisor:
 
     def _await_ready(self) -> None:
         """Until every stage runs (or has finished already, or has failed)."""
-        limit = time.monotonic() + self.config.supervision.ready_s
-        waiting = (Life.ABSENT, Life.STARTING)
         # The source is held until those behind it can follow: no record waits for a compiler.
-        while not self.failure and any(p.life in waiting for p in self.panels.values()):
-            if time.monotonic() > limit:
-                late = [name for name, p in self.panels.items() if p.life in waiting]
-                self._fail(
-                    f"{', '.join(late)} not ready after {self.config.supervision.ready_s:g} s; "
-                    "raise supervision.ready_s if the machine is slow"
-                )
+        began, told = time.monotonic(), False
+        while not self.failure and any(panel.life in NOT_READY for panel in self.panels.values()):
+            if not told and time.monotonic() - began > PATIENCE_S:
+                self.say("compiling the kernels: once for this version on this machine")
+                told = True
             self._step()
 
     def _step(self) -> None:
         """One look at everything."""
         if self.stop_asked > 1:
             self._fail("stopped at once, at the second signal")
-            self._kill_all()
+            self._end_now()
         elif self.stop_asked:
             self.stop()
         taken = self._take_taps()
@@ -210,13 +215,14 @@ class Supervisor:
             delay = self.config.supervision.backoff_s * 2 ** (len(child.deaths) - 1)
             self.say(f"{' + '.join(child.names)}: {why}; started again in {delay:.1f} s")
             time.sleep(delay)
+            for name in child.names:
+                self.panels[name].live(Life.ABSENT)
             again = self._start(child.names)
             again.deaths = child.deaths
             self.children[self.children.index(child)] = again
             return
         self._fail(f"{' + '.join(child.names)}: {why}")
-        for name in child.names:
-            self._retire(name)
+        self._retire(child, why)
 
     def _reason(self, child: Child, code: int) -> str:
         for name in child.names:
@@ -232,6 +238,8 @@ class Supervisor:
         limits = self.config.supervision
         if self.failure or not all(self.plan.stage(name).restart for name in child.names):
             return False
+        if not all(self.panels[name].status["ready_ns"] for name in child.names):
+            return False  # what kept it from getting ready will do so again
         now = time.monotonic()
         child.deaths = [t for t in child.deaths if now - t < limits.restart_window_s] + [now]
         return len(child.deaths) <= limits.restarts
@@ -243,40 +251,51 @@ class Supervisor:
             self.say(f"failed: {why}")
         self.stop()
 
-    def _retire(self, name: str) -> None:
-        """Let neighbours of a dead stage finish: nobody waits for it, nothing comes from it."""
-        stage = self.plan.stage(name)
-        for part in stage.reads:
-            self._stop_gating(part, name)
-        for part in stage.writes:
-            segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
-            base, header = segment.address, segment.header
-            writer = ring.writer_of(base, int(header["capacity"]), int(header["record_size"]))
-            ring.recover(writer)
-            ring.close(writer)
-            segment.close()
+    def _retire(self, child: Child, why: str) -> None:
+        """Let neighbours of dead stages finish: nobody waits for these, nothing comes from them."""
+        rings = {part.name for part in self.plan.segments_of("ring")}
+        for name in child.names:
+            panel, stage = self.panels[name], self.plan.stage(name)
+            if panel.life is not Life.FINISHED:
+                panel.status["message"] = why.encode()[:256]
+                panel.live(Life.FAILED)
+            for part in rings.intersection(stage.reads):
+                self._stop_gating(part, name)
+            for part in stage.writes:
+                self._close_ring(part)
 
     def _stop_gating(self, part: str, name: str) -> None:
         segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
-        writer, readers = ring.lines(segment.payload)
-        for line in readers:
-            if line["name"].decode() == name:
-                self.lost[f"{part} -> {name}"] = int(writer["written"] - line["position"])
+        for line in ring.lines(segment.payload)[1]:
+            if bytes(line["name"]).decode() == name:
                 line["gating"] = 0
         segment.close()
 
+    def _close_ring(self, part: str) -> None:
+        segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
+        base, header = segment.address, segment.header
+        writer = ring.writer_of(base, int(header["capacity"]), int(header["record_size"]))
+        ring.recover(writer)
+        ring.close(writer)
+        segment.close()
+
     def _check_hangs(self) -> None:
-        """Kill a stage whose heart has stopped beating: it hangs, or somebody stopped it."""
-        limit = self.config.supervision.hang_s
-        now = time.monotonic_ns()
+        """Kill a stage that does not get ready, or whose heart has stopped beating."""
+        limits = self.config.supervision
+        now = time.monotonic()
         for child in self.children:
             for name in () if child.done else child.names:
                 panel = self.panels[name]
-                silent = (now - int(panel.status["heartbeat_ns"])) / 1e9
-                if panel.life in (Life.RUNNING, Life.DRAINING) and silent > limit:
+                silent = now - int(panel.status["heartbeat_ns"]) / 1e9
+                if panel.life in NOT_READY and now - child.started > limits.ready_s:
+                    self._kill(child, panel, f"{LATE} (supervision.ready_s = {limits.ready_s:g})")
+                elif panel.life in TURNING and silent > limits.hang_s:
                     text = f"hung: no heartbeat for {silent:.1f} s (supervision.hang_s)"
-                    panel.status["message"] = text.encode()
-                    child.process.kill()
+                    self._kill(child, panel, text)
+
+    def _kill(self, child: Child, panel: Panel, why: str) -> None:
+        panel.status["message"] = why.encode()
+        child.process.kill()
 
     def _check_drain(self) -> None:
         """Give up on a drain that takes too long."""
@@ -287,7 +306,14 @@ class Supervisor:
                     f"{', '.join(late)} did not drain within "
                     f"{self.config.supervision.drain_s:g} s (supervision.drain_s)"
                 )
-                self._kill_all()
+                self._end_now()
+
+    def _end_now(self) -> None:
+        """Kill what still runs, and leave its rings so that what they hold can be counted."""
+        killed = [child for child in self.children if not child.done]
+        self._kill_all()
+        for child in killed:
+            self._retire(child, "killed: " + self.failure)
 
     def _kill_all(self) -> None:
         for child in self.children:
@@ -296,3 +322,13 @@ class Supervisor:
                 child.process.wait()
                 os.close(child.pidfd)
                 child.done = True
+
+
+def _lost(report: Report) -> dict[str, int]:
+    """What lies on the rings at the end: records that a dead stage never took."""
+    return {
+        f"{ring.name} -> {reader.name}": reader.lag
+        for ring in report.rings
+        for reader in ring.readers
+        if reader.lag and reader.name != TAP
+    }

@@ -1,10 +1,13 @@
 """A configuration written as TOML, for people to read and change: only what is not the default."""
 
+import re
 from pathlib import Path
 
 import msgspec
 
 from pipeline.config import Config
+
+BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write_config(config: Config, path: Path, comment: str = "") -> None:
@@ -23,9 +26,9 @@ def _changed(value, default):
     if not isinstance(value, dict) or not isinstance(default, dict):
         return value
     return {
-        key: value[key] if key == "kind" else _changed(value[key], default.get(key))
+        key: _changed(value[key], default.get(key))
         for key in value
-        if key not in default or value[key] != default[key]
+        if key == "kind" or key not in default or value[key] != default[key]
     }
 
 
@@ -33,9 +36,9 @@ def _write(lines: list[str], path: str, table: dict) -> None:
     """Append a table: its plain values first, then its tables and arrays of tables."""
     for key, value in table.items():
         if value is not None and not _is_nested(value):
-            lines.append(f"{key} = {_value(value)}")
+            lines.append(f"{_key(key)} = {_value(value)}")
     for key, value in table.items():
-        where = f"{path}.{key}".lstrip(".")
+        where = f"{path}.{_key(key)}" if path else _key(key)
         if isinstance(value, dict):
             if not value or not all(map(_is_nested, value.values())):
                 lines += ["", f"[{where}]"]
@@ -52,6 +55,10 @@ def _is_nested(value) -> bool:
     )
 
 
+def _key(key: str) -> str:
+    return key if BARE.fullmatch(key) else _value(key)
+
+
 def _value(value) -> str:
-    """JSON's strings, numbers, booleans and arrays are TOML's."""
-    return msgspec.json.encode(value).decode()
+    """JSON's strings, numbers, booleans and arrays are TOML's, but for one character."""
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -21,15 +21,22 @@ def slot_record(fields: list) -> np.dtype:
     """
     body = np.dtype(fields, align=True)
     size = -(-(body.itemsize + 8) // LINE) * LINE
-    names = [*body.names, "sequence"]
-    formats = [*(body.fields[name][0] for name in body.names), np.dtype("<i8")]
-    offsets = [*(body.fields[name][1] for name in body.names), size - 8]
+    places = fields_of(body)
+    names = [*places, "sequence"]
+    formats = [*(format_ for format_, _ in places.values()), np.dtype("<i8")]
+    offsets = [*(at for _, at in places.values()), size - 8]
     return record({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+def fields_of(dtype: np.dtype) -> dict[str, tuple[np.dtype, int]]:
+    """Format and offset of every field, in order."""
+    assert dtype.names is not None and dtype.fields is not None, f"{dtype} has no fields"
+    return {name: dtype.fields[name][:2] for name in dtype.names}
 
 
 def offset(dtype: np.dtype, field: str) -> int:
     """Where a field starts, in bytes."""
-    return dtype.fields[field][1]
+    return fields_of(dtype)[field][1]
 
 
 def describe(dtype: np.dtype) -> dict:
@@ -37,8 +44,8 @@ def describe(dtype: np.dtype) -> dict:
     return {
         "size": dtype.itemsize,
         "fields": [
-            [name, dtype.fields[name][0].base.str, list(dtype.fields[name][0].shape), at]
-            for name, at in ((name, dtype.fields[name][1]) for name in dtype.names)
+            [name, format_.base.str, list(format_.shape), at]
+            for name, (format_, at) in fields_of(dtype).items()
         ],
     }
 

@@ -1,5 +1,6 @@
 """The unit files: what systemd itself says of them."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -53,7 +54,7 @@ def test_stages_are_shut_in(units):
 
 def test_a_stop_drains_from_the_source():
     """Each stage starts after the one behind it, so systemd stops it before that one."""
-    for stage, behind in zip(STAGES, STAGES[1:], strict=False):
+    for stage, behind in itertools.pairwise(STAGES):
         text = (UNITS / f"corelane@{stage}.service.d" / "order.conf").read_text()
         assert f"After=corelane@{behind}.service" in text
 

@@ -3,17 +3,26 @@
 import msgspec
 import numpy as np
 
-from ringbuf.atomics import at
+from ringbuf.atomics import at, prefetch_read
 from ringbuf.jit import kernel
+from ringbuf.panel import Equation
 from ringbuf.record import LINE, offset, record
-from ringbuf.ring import claim, next_free, next_unread, publish, room, slot
+from ringbuf.ring import arrived, claim, next_free, next_unread, publish, room, slot, stamp
 from workers import depth
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
-from workers.kernels import bookview, orderbook
+from workers.kernels import orderbook
+from workers.kernels.bookprefetch import (
+    FAR,
+    MIDDLE,
+    NEAR,
+    prefetch_index,
+    prefetch_level,
+    prefetch_order,
+)
 from workers.kernels.orderbook import BOOK, Outcome
 from workers.records import EVENT, LEVEL, TOP, TRADE, Event, Flag, Side
 from workers.records import Book as Kind
-from workers.stage import TURN_RECORDS, Links
+from workers.stage import TURN_RECORDS, Links, Stage
 
 OUTPUTS_MAX = 4  # a trade, two levels and a top: the most that one event gives
 
@@ -74,25 +83,29 @@ class BookOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     publish_levels: bool = False  # send a record for every level that changes, not only the top
 
 
-class Book:
+class Book(Stage):
     """Keeps an order-by-order book for every instrument and says what moved."""
 
     READS = ("events",)
     WRITES = ("book",)
-    LOOKS_AT = ()
     KEEPS = ("depth",)
-    COUNTERS = {"book": COUNTERS}
     HISTOGRAMS = ("hop", "age")
-    EQUATIONS = (
-        (("book.received",), tuple(f"book.{outcome.name.lower()}" for outcome in Outcome)),
-        (("book.published",), ("book.tops", "book.levels", "book.trades", "book.statuses")),
-    )
+
+    @staticmethod
+    def counters_of(parts: int = 0) -> dict[str, np.dtype]:
+        return {"book": COUNTERS}
+
+    @staticmethod
+    def equations_of(parts: int = 0) -> list[Equation]:
+        return [
+            (("book.received",), tuple(f"book.{outcome.name.lower()}" for outcome in Outcome)),
+            (("book.published",), ("book.tops", "book.levels", "book.trades", "book.statuses")),
+        ]
 
     def __init__(self, options: BookOptions, instruments: int, links: Links) -> None:
         self.options, self.links = options, links
         self.limits = orderbook.Limits(options.orders, options.levels, instruments)
         self.reader, self.writer = links.readers["events"].view, links.writers["book"].view
-        self.finished = False
 
     def open(self) -> None:
         """Lay out the books and the notes."""
@@ -100,6 +113,9 @@ class Book:
         self.books = np.zeros(size + LINE, np.uint8)
         notes = NOTES_AT + self.limits.instruments * NOTE.itemsize
         self.memory = np.zeros(notes + LINE, np.uint8)
+        # Touched now: a page that is met first in the middle of the day costs time then.
+        self.books.fill(0)
+        self.memory.fill(0)
         book = _lined(self.books)
         orderbook.create(book, self.limits)
         self.state = _lined(self.memory)
@@ -118,9 +134,6 @@ class Book:
             self.finished = self.links.readers["events"].ended
         return work
 
-    def drain(self) -> None:
-        """Nothing to do: the stage ends when the log does."""
-
     def close(self) -> None:
         """Say that no more book records will come."""
         self.links.writers["book"].close()
@@ -133,15 +146,18 @@ def _lined(memory: np.ndarray) -> int:
 
 @kernel
 def turn(state, reader, writer, limit, patience):
-    """Take up to `limit` events; return how many."""
+    """Take up to `limit` events, with up to `patience` empty looks in between; return how many."""
     keeper = at(state, KEEPER)
     first = sequence = next_unread(reader)
     keeper.target = next_free(writer)
+    known = sequence - 1  # everything up to here is known to have arrived
     free = 0
     while sequence - first < limit:
-        if not wait_for(reader, sequence, 1):
+        if known < sequence and not arrived(reader, sequence):
             let_go(reader, sequence - 1, writer, keeper.target - 1)
-            if sequence > first or not wait_for(reader, sequence, patience):
+            show_moved(state)
+            patience = wait_for(reader, sequence, patience)
+            if patience == 0:
                 break
         if free < OUTPUTS_MAX:
             free = room(writer, keeper.target, limit)
@@ -153,9 +169,24 @@ def turn(state, reader, writer, limit, patience):
         if is_time_to_let_go(sequence):
             let_go(reader, sequence, writer, keeper.target - 1)
         sequence += 1
+        known = ask_ahead(keeper.book, reader, sequence, max(known, sequence - 1))
     let_go(reader, sequence - 1, writer, keeper.target - 1)
     show_moved(state)
     return sequence - first
+
+
+@kernel
+def ask_ahead(book, reader, sequence, known):
+    """Ask for what the events that wait will need; return the last that is known to be there."""
+    while known < sequence + FAR and arrived(reader, known + 1):
+        known += 1
+        prefetch_read(stamp(reader, known))
+        prefetch_index(book, at(slot(reader, known), EVENT))
+    if sequence + MIDDLE <= known:
+        prefetch_order(book, at(slot(reader, sequence + MIDDLE), EVENT))
+    if sequence + NEAR <= known:
+        prefetch_level(book, at(slot(reader, sequence + NEAR), EVENT))
+    return known
 
 
 @kernel
@@ -268,10 +299,8 @@ def top(state, writer, event, kind):
     """Publish the best prices as they are now, and have the depth row written."""
     book, instrument = at(state, KEEPER).book, event.instrument
     record_ = at(answer(state, writer, event), TOP)
-    record_.bid = bookview.best(book, instrument, Side.BID)
-    record_.ask = bookview.best(book, instrument, Side.ASK)
-    record_.bid_quantity = bookview.best_quantity(book, instrument, Side.BID)
-    record_.ask_quantity = bookview.best_quantity(book, instrument, Side.ASK)
+    record_.bid, record_.bid_quantity = orderbook.top(book, 2 * instrument)
+    record_.ask, record_.ask_quantity = orderbook.top(book, 2 * instrument + 1)
     record_.kind, record_.side = kind, Side.NONE
     record_.state = note_of(state, instrument).state
     send(state, writer)

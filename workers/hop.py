@@ -47,12 +47,11 @@ def pick_up(timing, reader, sequence):
 
 @kernel
 def wait_for(reader, sequence, patience):
-    """Look for a record until it is there, `patience` times at most; True when it is there."""
-    for _ in range(patience):
-        if arrived(reader, sequence):
-            return True
+    """Look for a record, `patience` times and once more; the looks left if it is there, else 0."""
+    while patience > 0 and not arrived(reader, sequence):
         pause()
-    return arrived(reader, sequence)
+        patience -= 1
+    return max(patience, 1) if arrived(reader, sequence) else 0
 
 
 @kernel

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 
 from ringbuf.atomics import at
+from ringbuf.panel import Equation
 from workers import merge
 from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
 from workers.feeds.feed import FEED_COUNTERS, Feed
@@ -11,8 +12,17 @@ from workers.feeds.registry import FeedOptions, build
 from workers.instruments import INSTRUMENT, SYMBOL_BYTES
 from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
 from workers.records import EVENT, empty
-from workers.stage import TURN_RECORDS, Links
+from workers.stage import TURN_RECORDS, Links, Stage
 
+# What becomes of an event that a feed has staged.
+FATES = (
+    "published",
+    "unknown_instrument",
+    "unwanted",
+    "bad_quantity",
+    "bad_price",
+    "instruments_full",
+)
 STAGED = 2048  # events that a source may have waiting
 
 
@@ -27,27 +37,11 @@ class IngestOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     price_limit: int = 1 << 40  # price units
 
 
-class Ingest:
+class Ingest(Stage):
     """Merges the feeds of a configuration by event time, checks, numbers and stamps each event."""
 
-    READS = ()
     WRITES = ("events",)
-    LOOKS_AT = ()
     KEEPS = ("instruments",)
-    HISTOGRAMS = ()
-    EQUATIONS = (
-        (
-            ("ingest.received",),
-            (
-                "ingest.published",
-                "ingest.unknown_instrument",
-                "ingest.unwanted",
-                "ingest.bad_quantity",
-                "ingest.bad_price",
-                "ingest.instruments_full",
-            ),
-        ),
-    )
 
     def __init__(self, options: IngestOptions, sources: list[FeedOptions], links: Links) -> None:
         self.options, self.links = options, links
@@ -60,28 +54,26 @@ class Ingest:
             build(source, panel.counter_addresses[f"feed{number}"])
             for number, source in enumerate(sources)
         ]
-        self.finished = False
         self.draining = False
 
     @staticmethod
-    def counters_of(sources: int) -> dict[str, np.dtype]:
-        """The counter blocks of the panel: ingest's own and one for each feed."""
-        return {"ingest": COUNTERS, **{f"feed{number}": FEED_COUNTERS for number in range(sources)}}
+    def counters_of(parts: int = 0) -> dict[str, np.dtype]:
+        return {"ingest": COUNTERS, **{f"feed{number}": FEED_COUNTERS for number in range(parts)}}
 
     @staticmethod
-    def equations_of(sources: int) -> list:
-        """What must balance: each feed, all feeds with ingest, and ingest itself."""
-        equations = [*Ingest.EQUATIONS]
-        for number in range(sources):
+    def equations_of(parts: int = 0) -> list[Equation]:
+        fed = [f"feed{number}.events" for number in range(parts)]
+        equations: list[Equation] = [
+            (["ingest.received"], [f"ingest.{name}" for name in FATES]),
+            (fed, ["ingest.received"]),
+        ]
+        for number in range(parts):
+            block = f"feed{number}"
             equations += [
-                (
-                    [f"feed{number}.{name}" for name in left],
-                    [f"feed{number}.{name}" for name in right],
-                )
+                ([f"{block}.{name}" for name in left], [f"{block}.{name}" for name in right])
                 for left, right in FEED_EQUATIONS
             ]
-        fed = [f"feed{number}.events" for number in range(sources)]
-        return [*equations, (fed, ["ingest.received"])]
+        return equations
 
     def open(self) -> None:
         """Open the feeds and lay out the merge's memory."""
@@ -96,8 +88,8 @@ class Ingest:
         for number, feed in enumerate(self.feeds):
             self.source(number).events = self.staged[number].ctypes.data
             feed.open()
-            feed.fill(self.staged[number].ctypes.data, 0)
-        # Compiled before it is needed, like the feeds' kernels above.
+            self._refill(number)
+        # Compiled before it is needed, like the feeds' kernels by their first events.
         merge.turn(self.state, self.writer, self.clock, self.counters, 0, 0)
         self.numbers: dict[tuple[int, str], int] = {}
 
@@ -129,6 +121,7 @@ class Ingest:
             else:
                 if reason == Reason.EXHAUSTED:
                     self.finished = True
+                    self._tell_missing()
                 break
         return work
 
@@ -157,6 +150,13 @@ class Ingest:
                 return
             self._show(number, symbol, event)
         entry.instrument = self.numbers[number, symbol] + 1
+
+    def _tell_missing(self) -> None:
+        """Say which of the configured symbols never came."""
+        missing = set(self.options.symbols) - {symbol for _, symbol in self.numbers}
+        if missing and not self.draining and not self.links.panel.status["message"]:
+            text = f"ingest.symbols: no source announced {', '.join(sorted(missing))}"
+            self.links.panel.status["message"] = text.encode()[:256]
 
     def _show(self, number: int, symbol: str, event) -> None:
         instrument = len(self.numbers)

@@ -9,6 +9,7 @@ from ringbuf.atomics import at, cycles
 from ringbuf.clock import elapsed_ns
 from ringbuf.histogram import note
 from ringbuf.jit import kernel
+from ringbuf.panel import Equation
 from ringbuf.record import record
 from ringbuf.ring import STAMP, next_unread, stamp
 from workers.hop import HOP, new_hop
@@ -16,7 +17,7 @@ from workers.instruments import Names
 from workers.records import BOOK_RING, RISK_RING, TOP
 from workers.sinks.registry import SinkOptions, build
 from workers.sinks.sink import Run, Sink
-from workers.stage import Links
+from workers.stage import Links, Stage
 
 SLICE = 16_384  # records handed to the sinks at a time, at most
 
@@ -35,6 +36,8 @@ SINK_COUNTERS = record(
     ]
 )
 
+SINK_FIELDS = ("written", "filtered", "skipped")
+
 
 class PublisherOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Where records go, and how long they may stay in the operating system's hands only."""
@@ -43,13 +46,11 @@ class PublisherOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     flush_s: float = 1.0  # between two times that everything is made durable on disk
 
 
-class Publisher:
+class Publisher(Stage):
     """Hands slices of the rings to the sinks; a slot is given back once every sink has it."""
 
     READS = ("book", "risk")
-    WRITES = ()
     LOOKS_AT = ("instruments",)
-    KEEPS = ()
     HISTOGRAMS = ("book_hop", "book_age", "risk_hop", "risk_age")
 
     def __init__(self, options: PublisherOptions, run_id: str, links: Links) -> None:
@@ -59,18 +60,17 @@ class Publisher:
         self.readers = links.readers
         self.sinks: list[Sink] = [build(sink) for sink in options.sinks]
         self.tally = links.panel.counters["publisher"]
-        self.finished = False
 
     @staticmethod
-    def counters_of(sinks: int) -> dict[str, np.dtype]:
+    def counters_of(parts: int = 0) -> dict[str, np.dtype]:
         """The counter blocks of the panel: the publisher's own and one for each sink."""
-        return {"publisher": COUNTERS, **{f"sink{n}": SINK_COUNTERS for n in range(sinks)}}
+        return {"publisher": COUNTERS, **{f"sink{n}": SINK_COUNTERS for n in range(parts)}}
 
     @staticmethod
-    def equations_of(sinks: int) -> list:
+    def equations_of(parts: int = 0) -> list[Equation]:
         """What must balance: what came in, and what became of it at every sink."""
-        equations: list = [(["publisher.received"], ["publisher.book", "publisher.risk"])]
-        for n in range(sinks):
+        equations: list[Equation] = [(["publisher.received"], ["publisher.book", "publisher.risk"])]
+        for n in range(parts):
             out = [f"sink{n}.written", f"sink{n}.filtered", f"sink{n}.skipped"]
             equations.append((["publisher.received"], out))
         return equations
@@ -88,11 +88,20 @@ class Publisher:
             sink.open(self.run)
             for ring in self.readers:
                 sink.resume(ring)
-        self.before = [
-            {name: int(self.links.panel.counters[f"sink{n}"][name]) for name in SINK_COUNTERS.names}
-            for n in range(len(self.sinks))
-        ]
+        self._recount()
         self.flushed = time.monotonic()
+
+    def _recount(self) -> None:
+        """Go on counting where the ring says we are: the last slice may come once more."""
+        for ring, reader in self.readers.items():
+            self.tally[ring] = int(next_unread(reader.view)) - 1
+        self.tally["received"] = self.tally["book"] + self.tally["risk"]
+        self.before = []
+        for n in range(len(self.sinks)):
+            shown = self.links.panel.counters[f"sink{n}"]
+            before = {name: int(shown[name]) for name in SINK_FIELDS}
+            before["skipped"] -= sum(before.values()) - int(self.tally["received"])
+            self.before.append(before)
 
     def turn(self, patience: int) -> int:
         """Take a slice of each ring; ends when both have ended."""
@@ -122,16 +131,13 @@ class Publisher:
     def _count(self) -> None:
         for number, sink in enumerate(self.sinks):
             shown, before = self.links.panel.counters[f"sink{number}"], self.before[number]
-            for name in SINK_COUNTERS.names:
+            for name in SINK_FIELDS:
                 shown[name] = before[name] + getattr(sink, name)
 
     def _flush(self) -> None:
         for sink in self.sinks:
             sink.flush()
         self.flushed = time.monotonic()
-
-    def drain(self) -> None:
-        """Nothing to do: the stage ends when its rings do."""
 
     def close(self) -> None:
         """Make everything durable and finish the files."""

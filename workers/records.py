@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringbuf.record import slot_record
+from ringbuf.record import offset, slot_record
 
 
 class Side(IntEnum):
@@ -148,7 +148,7 @@ MONEY_SCALE = 10_000  # money units in one unit of currency
 for _layout in (EVENT, TOP, LEVEL, TRADE, RISK):
     assert _layout.itemsize == 64, _layout
 for _layout in (TOP, LEVEL, TRADE):
-    assert _layout.fields["kind"][1] == TOP.fields["kind"][1], _layout
+    assert offset(_layout, "kind") == offset(TOP, "kind"), _layout
 
 
 def empty(dtype: np.dtype, count: int) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 from ringbuf.atomics import at
 from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
+from ringbuf.panel import Equation
 from ringbuf.record import LINE, record, slot_record
-from ringbuf.ring import claim, next_free, next_unread, publish, room, slot
+from ringbuf.ring import arrived, claim, next_free, next_unread, publish, room, slot
 from workers import scenarios as history
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
@@ -17,7 +18,7 @@ from workers.kernels import positions
 from workers.kernels.positions import HELD
 from workers.records import MONEY_SCALE, RISK, TOP
 from workers.records import Book as Kind
-from workers.stage import TURN_RECORDS, Links
+from workers.stage import TURN_RECORDS, Links, Stage
 
 # Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
 CONVENTION = 1
@@ -125,34 +126,39 @@ def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in wanted}
 
 
-class Risk:
+class Risk(Stage):
     """Marks positions to the mid of every top that moves and keeps the tails of their P&L."""
 
     READS = ("book",)
     WRITES = ("risk",)
     LOOKS_AT = ("instruments",)
     KEEPS = ("portfolios",)
-    COUNTERS = {"risk": COUNTERS}
     HISTOGRAMS = ("hop", "age")
-    EQUATIONS = (
-        (
-            ("risk.received",),
+
+    @staticmethod
+    def counters_of(parts: int = 0) -> dict[str, np.dtype]:
+        return {"risk": COUNTERS}
+
+    @staticmethod
+    def equations_of(parts: int = 0) -> list[Equation]:
+        return [
             (
-                "risk.marks",
-                "risk.unchanged",
-                "risk.not_held",
-                "risk.one_sided",
-                "risk.refused",
-                "risk.passed_by",
+                ("risk.received",),
+                (
+                    "risk.marks",
+                    "risk.unchanged",
+                    "risk.not_held",
+                    "risk.one_sided",
+                    "risk.refused",
+                    "risk.passed_by",
+                ),
             ),
-        ),
-    )
+        ]
 
     def __init__(self, options: RiskOptions, instruments: int, links: Links) -> None:
         self.options, self.links, self.instruments = options, links, instruments
         self.reader, self.writer = links.readers["book"].view, links.writers["risk"].view
         self.names = Names(links.boards["instruments"])
-        self.finished = False
 
     def open(self) -> None:
         """Load the scenarios and lay out empty portfolios; positions join as they are announced."""
@@ -179,7 +185,17 @@ class Risk:
             row["name"], row["scenarios"] = portfolio.name.encode(), count
             row["convention"], row["unvalued"] = CONVENTION, len(portfolio.positions)
             self.links.boards["portfolios"].put(number, row)
-        turn(self.state, self.reader, self.writer, 0, 0)  # compiled before it is needed
+        # Compiled before it is needed, like what `_look_up` calls.
+        turn(self.state, self.reader, self.writer, 0, 0)
+        self._rehearse(limits._replace(instruments=1, portfolios=1, held=1))
+
+    def _rehearse(self, limits: positions.Limits) -> None:
+        """Hold, mark and hold again, in memory of its own."""
+        aside = np.zeros(positions.bytes_needed(limits) + LINE, np.uint8)
+        positions.create(_lined(aside), limits)
+        for returns in (*self.returns.values(),)[:1] * 2:
+            positions.hold(_lined(aside), 0, 0, 1, 0, 1, returns)
+            positions.mark(_lined(aside), 0, 1, 1)
         _rehearse()
 
     def turn(self, patience: int) -> int:
@@ -215,9 +231,6 @@ class Risk:
                 )
                 known.what = HELD_HERE
 
-    def drain(self) -> None:
-        """Nothing to do: the stage ends when the book ring does."""
-
     def close(self) -> None:
         """Say that no more risk records will come."""
         self.links.writers["risk"].close()
@@ -247,9 +260,10 @@ def turn(state, reader, writer, limit, patience):
     desk.asks = -1
     free = 0
     while sequence - first < limit:
-        if not wait_for(reader, sequence, 1):
+        if not arrived(reader, sequence):
             let_go(reader, sequence - 1, writer, desk.target - 1)
-            if sequence > first or not wait_for(reader, sequence, patience):
+            patience = wait_for(reader, sequence, patience)
+            if patience == 0:
                 break
         if free < desk.portfolios:
             free = room(writer, desk.target, limit)

@@ -1,18 +1,20 @@
 """The one shape every stage has, and the duty cycle that turns stages."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import psutil
 
+from ringbuf import ring
 from ringbuf.board import Board
 from ringbuf.panel import Command, Equation, Life, Panel
 from ringbuf.share import RingReader, RingWriter
 
 TURN_RECORDS = 4096  # at most so many records between two looks at signals and commands
+LOOK_NS = 1_000_000  # between two looks at signals and commands, and two signs of life
 HOLD_S = 0.002  # between two looks at whether a held stage may begin
 SLEEP_S = (0.00005, 0.001)  # the first and the longest sleep of the back-off
 
@@ -30,8 +32,17 @@ class Links:
     writers: dict[str, RingWriter] = field(default_factory=dict)
     boards: dict[str, Board] = field(default_factory=dict)
 
+    def warm(self) -> None:
+        """Have what Python calls between turns compiled before anybody waits for it."""
+        for reader in self.readers.values():
+            reader.release(int(ring.next_unread(reader.view)) - 1)
+            ring.ready(reader.view, 0)
+            ring.ended(reader.view, 0)
+        for board in self.boards.values():
+            board.row(0)
 
-class Stage(Protocol):
+
+class Stage:
     """Open, turn until finished, close.
 
     A turn does a bounded amount of work and returns how many records it took; it is compiled, and
@@ -40,23 +51,39 @@ class Stage(Protocol):
     is said by the class, so that a plan can be made without opening anything.
     """
 
-    READS: ClassVar[Sequence[str]]  # rings
-    WRITES: ClassVar[Sequence[str]]
-    LOOKS_AT: ClassVar[Sequence[str]]  # boards it reads
-    KEEPS: ClassVar[Sequence[str]]  # boards it writes
-    HISTOGRAMS: ClassVar[Sequence[str]]
-    EQUATIONS: ClassVar[Sequence[Equation]]
+    READS: ClassVar[tuple[str, ...]] = ()  # rings
+    WRITES: ClassVar[tuple[str, ...]] = ()
+    LOOKS_AT: ClassVar[tuple[str, ...]] = ()  # boards it reads
+    KEEPS: ClassVar[tuple[str, ...]] = ()  # boards it writes
+    HISTOGRAMS: ClassVar[tuple[str, ...]] = ()
 
-    finished: bool
+    links: Links
+    finished = False
 
     @staticmethod
-    def counters(options) -> Mapping[str, np.dtype]:
-        """The counter blocks of its panel, given its options."""
+    def counters_of(parts: int = 0) -> dict[str, np.dtype]:
+        """The counter blocks of its panel; `parts`: how many feeds or sinks it is made of."""
+        raise NotImplementedError
 
-    def open(self) -> None: ...
-    def turn(self, patience: int) -> int: ...
-    def drain(self) -> None: ...
-    def close(self) -> None: ...
+    @staticmethod
+    def equations_of(parts: int = 0) -> list[Equation]:
+        """What its counters must obey when nothing is on its way."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Get everything ready, the compiled code included."""
+        raise NotImplementedError
+
+    def turn(self, patience: int) -> int:
+        """Do some work; return how many records were taken."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Take in nothing new. Nothing to do for a stage that ends when its rings do."""
+
+    def close(self) -> None:
+        """Say that nothing will follow, and let go."""
+        raise NotImplementedError
 
 
 class Waiter:
@@ -86,26 +113,27 @@ def run(
     `stopping` is True once the process has been asked to stop (a signal); a panel's command
     asks one stage. An exception of a stage is its failure: it is shown on the panel and raised.
     """
-    active = list(stages)
-    for stage, panel in active:
+    for stage, panel in stages:
         with _failure_shown(panel):
             stage.open()
+            stage.links.warm()
         panel.status["ready_ns"] = time.time_ns()
         panel.live(Life.READY)
-    for _, panel in active:
+    for _, panel in stages:
         _await_release(panel, stopping)
         panel.live(Life.RUNNING)
-    while active:
-        work = 0
-        for stage, panel in tuple(active):
-            with _failure_shown(panel):
-                work += _turn(stage, panel, waiter.patience, stopping())
-                if stage.finished:
-                    stage.close()
-                    panel.status["rss_bytes"] = psutil.Process().memory_info().rss
-                    panel.live(Life.FINISHED)
-                    active.remove((stage, panel))
-        waiter.after(work)
+    cycles = [_Cycle(stage, panel) for stage, panel in stages]
+    due_ns = 0
+    while cycles:
+        now_ns = time.monotonic_ns()
+        if now_ns >= due_ns:
+            due_ns = now_ns + LOOK_NS
+            for cycle in cycles:
+                cycle.look(stopping())
+        # A stage that shares its process never spins: what it waits for comes from another.
+        patience = waiter.patience if len(cycles) == 1 else 0
+        waiter.after(sum([cycle.turn(patience) for cycle in cycles]))
+        cycles = [cycle for cycle in cycles if not cycle.stage.finished]
 
 
 def _await_release(panel: Panel, stopping: Callable[[], bool]) -> None:
@@ -115,15 +143,40 @@ def _await_release(panel: Panel, stopping: Callable[[], bool]) -> None:
         time.sleep(HOLD_S)
 
 
-def _turn(stage: Stage, panel: Panel, patience: int, stopping: bool) -> int:
-    if panel.life is Life.RUNNING and (stopping or panel.told is Command.STOP):
-        stage.drain()
-        panel.live(Life.DRAINING)
-    work = stage.turn(patience)
-    panel.status["turns"] += 1
-    panel.status["idle_turns"] += work == 0
-    panel.beat()
-    return work
+class _Cycle:
+    """A stage that turns. What it shows and what it is told is looked at now and then only."""
+
+    def __init__(self, stage: Stage, panel: Panel) -> None:
+        self.stage, self.panel = stage, panel
+        self.turns = self.idle_turns = 0  # since the last look
+
+    def turn(self, patience: int) -> int:
+        """Turn once; a stage that is finished with it leaves."""
+        with _failure_shown(self.panel):
+            work = self.stage.turn(patience)
+            self.turns += 1
+            self.idle_turns += work == 0
+            if self.stage.finished:
+                self._leave()
+        return work
+
+    def look(self, stopping: bool) -> None:
+        """Show that the stage turns, and see whether it is to drain."""
+        status = self.panel.status
+        status["turns"] += self.turns
+        status["idle_turns"] += self.idle_turns
+        self.turns = self.idle_turns = 0
+        self.panel.beat()
+        if self.panel.life is Life.RUNNING and (stopping or self.panel.told is Command.STOP):
+            with _failure_shown(self.panel):
+                self.stage.drain()
+            self.panel.live(Life.DRAINING)
+
+    def _leave(self) -> None:
+        self.look(False)
+        self.stage.close()
+        self.panel.status["rss_bytes"] = psutil.Process().memory_info().rss
+        self.panel.live(Life.FINISHED)
 
 
 class _failure_shown:  # noqa: N801 (reads as a statement)

@@ -1,0 +1,254 @@
+"""Records of a ring as lines: a table whose columns stand below each other, or JSON objects."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline.report import parts
+from ringbuf.board import Board
+from ringbuf.share import Layouts
+from workers.instruments import Names
+from workers.records import MONEY_SCALE, Event, Flag, State
+from workers.sinks.tables import SIDES, STATES, TABLES, Column, Shown
+
+EVENTS = ("", *(event.name.lower() for event in Event))
+NAMED = {Shown.SIDE: SIDES, Shown.STATE: STATES}
+NOTHING = "-"
+
+EVENT_COLUMNS = (
+    Column("sequence", "sequence"),
+    Column("time", "time_ns", Shown.TIME),
+    Column("symbol", "instrument", Shown.SYMBOL),
+    Column("side", "side", Shown.SIDE),
+    Column("price", "price", Shown.QUOTE),
+    Column("quantity", "quantity"),
+    Column("order_id", "order"),
+    Column("other_id", "other"),
+    Column("source", "source"),
+    Column("flags", "flags"),
+    Column("arrived", "arrived_ns", Shown.TIME),
+)
+# What a table shows of each layout; JSON objects hold all that the history holds.
+PRINTED = {
+    "event": "sequence time symbol kind side quantity price order_id note",
+    "top": "sequence time symbol bid_quantity bid ask ask_quantity state cause",
+    "level": "sequence time symbol side price quantity orders cause",
+    "trade": "sequence time symbol side quantity price order_id match_id cause",
+    "status": "sequence time symbol state bid ask cause",
+    "risk": "sequence time symbol portfolio value pnl var_99 es_975",
+}
+MIXED = "sequence time symbol kind what"  # records of several layouts
+WORDS = {"time", "symbol", "kind", "side", "state", "portfolio", "note", "what"}  # flush left
+# Wide enough for most, so that columns need not move: they grow when something longer comes.
+WIDTHS = {
+    "sequence": 9, "time": 18, "symbol": 6, "kind": 10, "side": 4, "state": 7, "portfolio": 9,
+    "quantity": 8, "bid_quantity": 8, "ask_quantity": 8, "price": 9, "bid": 9, "ask": 9,
+    "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
+}  # fmt: skip
+HEADERS = {"bid_quantity": "bid qty", "ask_quantity": "ask qty"}
+IDENTIFIERS = {"sequence", "cause", "order_id", "other_id", "match_id", "instrument"}
+
+
+class Reading:
+    """What the numbers in records mean: instruments, price scales, portfolios."""
+
+    def __init__(self, pipeline: str) -> None:
+        boards = parts(pipeline)["boards"]
+        self.board = Board(pipeline, "instruments")
+        self.names = Names(self.board)
+        self.portfolios: list[str] = []
+        if "portfolios" in boards:
+            with closing(Board(pipeline, "portfolios")) as board:
+                named = (row["name"].decode(errors="replace") for row in board.all())
+                self.portfolios = list(map(printable, named))
+
+    def symbols(self, records: np.ndarray) -> np.ndarray:
+        """The symbol of each record."""
+        return self._each(records, lambda number: printable(self.names.symbol(number)), object)
+
+    def scales(self, records: np.ndarray) -> np.ndarray:
+        """The price scale of each record."""
+        return self._each(records, self.names.scale, np.int64)
+
+    def _each(self, records: np.ndarray, of: Callable[[int], Any], dtype: type) -> np.ndarray:
+        """Ask once for every instrument among the records."""
+        numbers, inverse = np.unique(records["instrument"], return_inverse=True)
+        found: np.ndarray = np.empty(len(numbers), dtype)
+        found[:] = [of(number) for number in numbers.tolist()]
+        return found[inverse]
+
+    def close(self) -> None:
+        self.board.close()
+
+
+def printable(text: str) -> str:
+    """Text that came in from outside, without what could steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def columns_of(layout: str, dtype: np.dtype) -> tuple[Column, ...]:
+    """What records of a layout show, by the names that the history uses too."""
+    if layout == "event":
+        return EVENT_COLUMNS
+    if layout in TABLES:
+        return TABLES[layout].columns
+    return tuple(Column(name, name) for name in dtype.names or ())
+
+
+def lines(parts_: list[tuple[str, np.ndarray]], shape: Callable[[str, np.ndarray], list]) -> list:
+    """Shape the records of each layout, and bring all of them into the order of the ring."""
+    rows = [
+        row
+        for layout, records in parts_
+        for row in zip(records["sequence"].tolist(), shape(layout, records), strict=True)
+    ]
+    return [shaped for _, shaped in sorted(rows, key=itemgetter(0))]
+
+
+class JsonLines:
+    """Records as JSON objects, one a line, like those that the publisher's sink writes."""
+
+    def __init__(self, ring: str, layouts: Layouts, reading: Reading) -> None:
+        self.ring, self.layouts, self.reading = ring, layouts, reading
+
+    def of(self, parts_: list[tuple[str, np.ndarray]]) -> list[str]:
+        """The lines of some records."""
+        return lines(parts_, self._objects)
+
+    def _objects(self, layout: str, records: np.ndarray) -> list[str]:
+        columns = columns_of(layout, self.layouts[layout][1])
+        keys = ("kind", "ring", *(column.name for column in columns))
+        kinds = [layout] * len(records)
+        if layout == "event":
+            kinds = _named(records["kind"], EVENTS)
+        values = [values_of(column, records, self.reading) for column in columns]
+        rows = zip(kinds, [self.ring] * len(records), *values, strict=True)
+        return [msgspec.json.encode(dict(zip(keys, row, strict=True))).decode() for row in rows]
+
+
+def values_of(column: Column, records: np.ndarray, reading: Reading) -> list:
+    """A column as plain Python values, as it is shown outside."""
+    values = records[column.field]
+    match column.shown:
+        case Shown.TIME:
+            times = np.ascontiguousarray(values).view("M8[ns]")
+            return np.datetime_as_string(times, unit="ns", timezone="UTC").tolist()
+        case Shown.SYMBOL:
+            return reading.symbols(records).tolist()
+        case Shown.PRICE | Shown.QUOTE:
+            prices = (values / reading.scales(records)).tolist()
+            return [price or None for price in prices]
+        case Shown.MONEY:
+            return (values / MONEY_SCALE).tolist()
+        case Shown.SIDE | Shown.STATE:
+            return _named(values, NAMED[column.shown])
+    return values.tolist()
+
+
+def _named(values: np.ndarray, names: tuple[str, ...]) -> list[str]:
+    """Names for numbers from 0; a number without a name is shown as itself."""
+    return [names[n] if n < len(names) else str(n) for n in values.tolist()]
+
+
+class Table:
+    """Records as rows below one header."""
+
+    def __init__(self, layouts: Layouts, reading: Reading) -> None:
+        self.layouts, self.reading = layouts, reading
+        self.names = MIXED.split()
+        if len(layouts) == 1:
+            ((layout, (_, dtype)),) = layouts.items()
+            default = " ".join(column.name for column in columns_of(layout, dtype))
+            self.names = PRINTED.get(layout, default).split()
+        self.widths = [WIDTHS.get(name, len(name)) for name in self.names]
+        self.begun = False
+
+    def of(self, parts_: list[tuple[str, np.ndarray]]) -> Iterator[str]:
+        """The lines of some records; the header comes before the first."""
+        rows = lines(parts_, self._rows)
+        for number in range(len(self.widths)):
+            longest = max((len(row[number]) for row in rows), default=0)
+            self.widths[number] = max(self.widths[number], longest)
+        if rows and not self.begun:
+            self.begun = True
+            yield self._line(HEADERS.get(name, name.replace("_", " ")) for name in self.names)
+        yield from map(self._line, rows)
+
+    def _line(self, cells) -> str:
+        aligned = (
+            cell.ljust(width) if name in WORDS else cell.rjust(width)
+            for name, width, cell in zip(self.names, self.widths, cells, strict=True)
+        )
+        return "  ".join(aligned).rstrip()
+
+    def _rows(self, layout: str, records: np.ndarray) -> list[tuple[str, ...]]:
+        columns = {column.name: column for column in columns_of(layout, self.layouts[layout][1])}
+        cells = []
+        for name in self.names:
+            if name in columns:
+                cells.append(self._texts(columns[name], records))
+            elif name == "kind":
+                kinds = [layout] * len(records)
+                cells.append(_named(records["kind"], EVENTS) if layout == "event" else kinds)
+            elif name == "note":
+                cells.append(list(map(_note, records)))
+            else:
+                cells.append(self._gist(layout, columns, records))
+        return list(zip(*cells, strict=True))
+
+    def _texts(self, column: Column, records: np.ndarray) -> list[str]:
+        """A column as it stands in a table."""
+        values = records[column.field].tolist()
+        match column.shown:
+            case Shown.TIME:
+                return [time[11:-1] for time in values_of(column, records, self.reading)]
+            case Shown.PRICE | Shown.QUOTE:
+                scales = self.reading.scales(records).tolist()
+                return list(map(money, values, scales))
+            case Shown.MONEY:
+                return [f"{value / MONEY_SCALE:,.2f}" for value in values]
+            case Shown.NUMBER if column.name == "portfolio":
+                return _named(records[column.field], tuple(self.reading.portfolios))
+            case Shown.NUMBER:
+                form = "{}" if column.name in IDENTIFIERS else "{:,}"
+                return [form.format(value) if value else NOTHING for value in values]
+            case Shown.SIDE:
+                return _named(records[column.field], (*SIDES[:-1], NOTHING))
+        return values_of(column, records, self.reading)
+
+    def _gist(self, layout: str, columns: dict[str, Column], records: np.ndarray) -> list[str]:
+        """What a record of the book says, in a few words."""
+        form, *names = GISTS[layout]
+        return list(map(form.format, *(self._texts(columns[name], records) for name in names)))
+
+
+GISTS = {
+    "top": ("{} at {} | {} at {}", "bid_quantity", "bid", "ask_quantity", "ask"),
+    "level": ("{} {}: {} in {} orders", "side", "price", "quantity", "orders"),
+    "trade": ("{} {} at {}", "side", "quantity", "price"),
+    "status": ("{}, {} | {}", "state", "bid", "ask"),
+}
+
+
+def money(price: int, scale: int) -> str:
+    """A price in currency with all digits that its scale has; a dash for none."""
+    if not price:
+        return NOTHING
+    return f"{price / scale:,.{len(str(scale - 1)) if scale > 1 else 0}f}"
+
+
+def _note(event: np.record) -> str:
+    """What else an event says: a new order id, a match number, a state, how it is to be taken."""
+    kind, other, flags = int(event["kind"]), int(event["other"]), int(event["flags"])
+    if kind == Event.STATUS:
+        return State(flags).name.lower() if flags in set(State) else str(flags)
+    if kind == Event.SYSTEM:
+        return f"code {chr(flags)}" if chr(flags).isalnum() else f"code {flags}"
+    marks = [flag.name.lower() for flag in Flag if flags & flag and kind != Event.DIRECTORY]
+    if other:
+        marks.insert(0, f"→ {other}" if kind == Event.REPLACE else f"match {other}")
+    return " ".join(marks)
