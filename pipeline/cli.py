@@ -181,11 +181,12 @@ def tail(ring, name, kind, symbols, conditions, count, last, as_json, follow) ->
 @click.option("--lobster", type=click.Path(path_type=Path), help="Folder of LOBSTER files instead.")
 @click.option("--itch", type=click.Path(path_type=Path), help="An ITCH 5.0 file instead.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
-def demo(messages, symbols, seed, lobster, itch, folder) -> None:
+@click.option("--name", default="demo", show_default=True, help="Of the pipeline.")
+def demo(messages, symbols, seed, lobster, itch, folder, name) -> None:
     """Run a whole market day through four processes, at full speed, with nothing installed."""
     from pipeline import demos
 
-    demos.run(demos.Choice(messages, symbols, seed, lobster, itch, folder))
+    demos.run(demos.Choice(messages, symbols, seed, lobster, itch, folder, name))
 
 
 @main.group()
@@ -214,7 +215,7 @@ def segments_rm(name: str | None, config_path: Path | None) -> None:
     if config_path is not None:
         name = load(config_path).name
     assert name is not None
-    with launch.only_one():
+    with launch.only_one(name):
         click.echo(f"removed {launch.clear_dead(name)} segments of {name}")
 
 
@@ -266,6 +267,10 @@ def synthesize(path: Path, messages: int, symbols: int, seed: int) -> None:
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes; figures to be doubted.")
 def bench(names, json_path, plot_path, quick) -> None:
     """Measure, side by side with the C program of the same protocol; all benches by default."""
+    from bench.harness import BenchError, Options
     from bench.registry import run_benches
 
-    run_benches(names, json_path, plot_path, quick)
+    try:
+        run_benches(names, json_path, plot_path, Options(short=quick))
+    except BenchError as error:
+        raise click.ClickException(str(error)) from None

@@ -28,7 +28,6 @@ from workers.risk import Portfolio, Position, RiskOptions
 from workers.sinks.parquet_file import ParquetOptions
 
 MESSAGES, SYMBOLS = 2_000_000, 200
-NAME = "demo"  # of the pipeline
 HELD = 12  # instruments in the demo portfolios
 PRICE_SCALE = 10_000
 COMMENT = "Written by `corelane demo`. Change it and try: corelane run demo/demo.toml"
@@ -45,12 +44,13 @@ class Choice:
     lobster: Path | None
     itch: Path | None
     folder: Path
+    name: str = "demo"  # of the pipeline
 
 
 def run(choice: Choice) -> None:
     """Write a configuration, run it, and print what came of it."""
-    with launch.only_one():
-        launch.check_free(NAME)  # before the files of one that runs are touched
+    with launch.only_one(choice.name):
+        launch.check_free(choice.name)  # before the files of one that runs are touched
     folder = choice.folder
     folder.mkdir(parents=True, exist_ok=True)
     history = folder / "history"
@@ -119,7 +119,7 @@ class _Watch:
 def _config(choice: Choice, history: Path) -> Config:
     feeds, positions = _sources(choice)
     return Config(
-        name=NAME,
+        name=choice.name,
         feeds=feeds,
         risk=RiskOptions(portfolios=_portfolios(positions)),
         publisher=PublisherOptions(sinks=[ParquetOptions(path=str(history))]),

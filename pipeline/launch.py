@@ -1,9 +1,10 @@
 """From a plan to running stages: a pipeline's shared memory, and becoming one of its stages."""
 
-import fcntl
+import errno
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,18 +27,30 @@ from workers.risk import Risk
 from workers.stage import Links, Stage, Waiter, run
 
 RUN = "run"  # the segment that exists once all others do; its text names them
+LOCK_S = 60.0  # to wait for another that makes or clears the same memory
 PARENT = "CORELANE_PARENT"  # process id of the supervisor, for its stages
 
 
 @contextmanager
-def only_one() -> Iterator[None]:
-    """Let one process at a time create or clear memory: half a pipeline looks like a dead one."""
-    folder = os.open(memory.FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+def only_one(pipeline: str) -> Iterator[None]:
+    """Let one process at a time make or clear a pipeline's memory: half of it looks dead."""
+    address = f"\0{memory.full_name(pipeline, 'lock')}"  # no file: gone with whoever has it
+    until = time.monotonic() + LOCK_S
+    with socket.socket(socket.AF_UNIX) as lock:
+        while True:
+            try:
+                lock.bind(address)
+                break
+            except OSError as failure:
+                if failure.errno != errno.EADDRINUSE:
+                    raise
+            if time.monotonic() > until:
+                raise SegmentError(
+                    f"pipeline {pipeline!r}: another process has been making or clearing its "
+                    f"memory for {LOCK_S:g} s; look for it (ps), or wait"
+                )
+            time.sleep(0.02)
         yield
-    finally:
-        os.close(folder)
 
 
 def clear_dead(pipeline: str) -> int:
@@ -160,7 +173,7 @@ def become(config: Config, plan: Plan, names: list[str]) -> None:
         affinity.set_parent_death_signal(signal.SIGKILL, int(parent))
         panels = [_enter(plan, part) for part in chosen]
     else:
-        with only_one():
+        with only_one(plan.pipeline):
             _ensure(plan)
             panels = [_enter(plan, part) for part in chosen]
     stopping: list[int] = []

@@ -115,22 +115,23 @@ def _any_alive(pipeline: str) -> bool:
 
 def list_segments() -> None:
     """Print every segment, its size, its maker and whether somebody lives on it."""
-    made = console.table("segments", "name", ">bytes", ">made by", "since", "state")
+    made = console.table("segments", "pipeline", "part", ">bytes", ">made by", "since", "state")
     for name in memory.names():
         path = memory.FOLDER / name
         pipeline, _, part = name.removeprefix(f"{memory.PREFIX}.").partition(".")
         try:
             segment = memory.Segment(name, os.open(path, os.O_RDONLY | os.O_CLOEXEC), False)
         except (OSError, SegmentError) as error:
-            made.add_row(name, "?", "?", "?", str(error))
+            made.add_row(pipeline, part, "?", "?", "?", str(error))
             continue
         kind = segment.header["kind"].decode()
         reason = memory.fault(segment, kind, None)
         made_s = int(segment.header["created_ns"]) / 1e9
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made_s))
-        state = reason or ("in use" if _any_alive(pipeline) else "dead: corelane segments rm")
+        since = time.strftime("%m-%d %H:%M:%S", time.localtime(made_s))
+        state = reason or ("in use" if _any_alive(pipeline) else "dead")
         made.add_row(
-            f"{pipeline} {part}",
+            pipeline,
+            part,
             f"{len(segment.bytes):,}",
             str(segment.header["pid"]),
             since,

@@ -84,7 +84,7 @@ class Supervisor:
 
     def run(self) -> Report:
         """Start everything, wait for the end, clear up; PipelineFailed when a stage failed."""
-        with launch.only_one():
+        with launch.only_one(self.plan.pipeline):
             cleared = launch.clear_dead(self.plan.pipeline)
             if cleared:
                 self.say(f"removed {cleared} segments that a run of this name left when it died")

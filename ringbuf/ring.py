@@ -103,9 +103,9 @@ def slot(ring, sequence):
 def stamp(ring, sequence):
     """Where a record's stamp lies.
 
-    Never in the same cache line as its neighbour's: the writer would have to take the line back
-    from the reader of the record before (measured: p99 of a round trip a fifth lower, throughput
-    a tenth higher). Any odd stride is a permutation of the stamps.
+    Never in the same cache line as its neighbour's, which a reader may be reading meanwhile. Any
+    odd stride is a permutation of the stamps. A C program gains from it; these kernels were not
+    shown to: against stride 1 the difference was within what two equal runs differ by, or worse.
     """
     return ring.stamps + (sequence * STAMP_STRIDE & ring.mask) * 16
 

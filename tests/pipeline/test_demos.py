@@ -1,7 +1,6 @@
 """The demo on made-up and real days: it runs, sums up, and touches nobody else's files."""
 
 import subprocess
-import time
 
 import pytest
 
@@ -28,16 +27,11 @@ SUMMED_UP = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _clean():
-    """All demos have one name: wait for that of a person to end, and leave nothing of ours."""
-    limit = time.monotonic() + 120
-    while any(memory.alive(name) for name in memory.names("demo")):
-        if time.monotonic() > limit:
-            pytest.skip("a demo runs on this machine all the time")
-        time.sleep(0.1)
-    yield
-    assert memory.names("demo") == []
+def demo(place, *words, code: int = 0):
+    """`corelane demo` under a name of the test's own, in its folder."""
+    ran = corelane("demo", "--name", place.name, "--folder", place.folder, *words, code=code)
+    assert (place.processes(), memory.names(place.name)) == ([], []) or code
+    return ran
 
 
 def check(ran, folder) -> None:
@@ -50,68 +44,68 @@ def check(ran, folder) -> None:
     assert len(rows(folder / "history", "risk")) == report.rings[2].written > 0
 
 
-def test_a_made_up_day(tmp_path):
-    words = ["demo", "--messages", "50000", "--symbols", "20", "--folder", tmp_path]
-    ran = corelane(*words)
-    check(ran, tmp_path)
-    report = read_report(tmp_path / "report.json")
+def test_a_made_up_day(place):
+    words = ["--messages", "50000", "--symbols", "20"]
+    ran = demo(place, *words)
+    check(ran, place.folder)
+    report = read_report(place.folder / "report.json")
     assert report.stage("ingest").counters["feed0"]["messages"] == 50_000
     assert [portfolio.name for portfolio in report.portfolios] == ["long", "hedged"]
     assert all(portfolio.unvalued == 0 for portfolio in report.portfolios)
     query = ran.out.split("look at it:\n")[1].strip()
     shown = subprocess.run(query, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     assert symbols(SyntheticOptions(messages=50_000, symbols=20))[0] in shown.stdout
-    config = load(tmp_path / "demo.toml")
-    assert config.name == "demo"
-    again = corelane(*words)  # clears its own history and writes it anew
-    check(again, tmp_path)
+    config = load(place.folder / "demo.toml")
+    assert config.name == place.name
+    again = demo(place, *words)  # clears its own history and writes it anew
+    check(again, place.folder)
 
 
-def test_a_folder_of_lobster_files(tmp_path):
+def test_a_folder_of_lobster_files(place):
     folder = data_file("lobster")
-    ran = corelane("demo", "--lobster", folder, "--folder", tmp_path)
-    check(ran, tmp_path)
+    ran = demo(place, "--lobster", folder)
+    check(ran, place.folder)
     assert "AAPL" in ran.out
 
 
-def test_an_itch_file(tmp_path):
+def test_an_itch_file(place):
     file = data_file("itch/AAPL_20120621_0930_1030_from_lobster50.itch50.gz")
-    ran = corelane("demo", "--itch", file, "--folder", tmp_path)
-    check(ran, tmp_path)
-    report = read_report(tmp_path / "report.json")
+    ran = demo(place, "--itch", file)
+    check(ran, place.folder)
+    report = read_report(place.folder / "report.json")
     assert report.stage("ingest").counters["feed0"]["messages"] == 92_080
 
 
-def test_a_folder_without_lobster_files(tmp_path):
-    ran = corelane("demo", "--lobster", tmp_path, "--folder", tmp_path / "out", code=2)
-    assert f"{tmp_path}: no LOBSTER message files" in ran.err
+def test_a_folder_without_lobster_files(place):
+    ran = demo(place, "--lobster", place.folder, code=2)
+    assert f"{place.folder}: no LOBSTER message files" in ran.err
 
 
-def test_a_history_that_is_not_the_demo_s_is_kept(tmp_path):
-    mine = tmp_path / "history" / "precious.parquet"
+def test_a_history_that_is_not_the_demo_s_is_kept(place):
+    mine = place.folder / "history" / "precious.parquet"
     mine.parent.mkdir()
     mine.write_text("mine")
-    choice = Choice(50_000, 20, 7, None, None, tmp_path)
+    choice = Choice(50_000, 20, 7, None, None, place.folder, place.name)
     with pytest.raises(ConfigError, match="is no history of a demo; name another --folder"):
         demos.run(choice)
     assert mine.read_text() == "mine"
 
 
-def test_a_second_demo_leaves_the_first_one_s_history_alone(tmp_path):
-    corelane("demo", "--messages", "20000", "--symbols", "5", "--folder", tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    segment = memory.create("demo", "held", "test", 64, "{}")
+def test_a_second_demo_leaves_the_first_one_s_history_alone(place):
+    demo(place, "--messages", "20000", "--symbols", "5")
+    before = {path: path.stat().st_mtime_ns for path in place.folder.rglob("*")}
+    segment = memory.create(place.name, "held", "test", 64, "{}")
     try:
         segment.hold(memory.OWNER, "another demo")
-        second = corelane("demo", "--messages", "20000", "--folder", tmp_path, code=2)
-        assert "pipeline 'demo' is running already" in second.err
-        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+        second = demo(place, "--messages", "20000", code=2)
+        assert f"pipeline {place.name!r} is running already" in second.err
+        assert {path: path.stat().st_mtime_ns for path in place.folder.rglob("*")} == before
     finally:
         segment.close()
         memory.unlink(segment.name)
 
 
-def test_first_prices_are_those_of_the_first_orders(tmp_path):
+def test_first_prices_are_those_of_the_first_orders(place):
     day = SyntheticOptions(messages=20_000, symbols=6, seed=5)
     prices = first_prices(day, 4)
     assert len(prices) == 4

@@ -1,12 +1,13 @@
 """`corelane top` on a real pipeline: what it reads, how it ends, and that it writes nothing."""
 
 import signal
+import time
 
 import pytest
 
 from pipeline.monitor import Monitor
 from ringbuf.panel import Life
-from tests.pipeline.running import COMMAND, corelane, portfolios, spawn
+from tests.pipeline.running import COMMAND, LIMIT_S, corelane, portfolios, spawn
 
 DAY = {"kind": "synthetic", "messages": 5_000_000, "symbols": 12, "seed": 3}
 TEN_MINUTES = {"rate": 8_000}
@@ -96,17 +97,11 @@ def test_a_stage_that_stopped_or_died_is_told(place, number):
     running = start(place)
     monitor = Monitor(place.name)
     running.kill("book", number)
-    seen = {"level": ""}
-
-    def told() -> bool:
-        monitor.look_again(0.0)
-        seen["level"] = monitor.health.level
-        return any(reason.startswith("book: ") for reason in monitor.health.reasons)
-
     expected = {signal.SIGSTOP: "degraded", signal.SIGKILL: "failed"}[number]
-    while not told():
-        pass
-    assert seen["level"] == expected
+    limit = time.monotonic() + LIMIT_S
+    while monitor.health.level != expected or "book" not in " ".join(monitor.health.reasons):
+        assert time.monotonic() < limit, monitor.health
+        monitor.look_again(time.monotonic() + 0.05)
     if number == signal.SIGSTOP:
         running.kill("book", signal.SIGCONT)
     ran = running.end(*[signal.SIGTERM] * (number == signal.SIGSTOP))

@@ -1,0 +1,88 @@
+"""C11 programs of the same work, compiled on the spot: what the machine allows."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.harness import BenchError
+from ringbuf.jit import safe_cache_root
+
+SOURCE = Path(__file__).with_name("limit.c")  # the ring's protocol
+BOOK_SOURCE = Path(__file__).with_name("limit_book.c")  # ITCH bytes to price levels
+FLAGS = ("-std=gnu11", "-O3", "-march=native", "-Wall", "-Wextra")
+COMPILER = "gcc"
+NO_COMPILER = "no gcc on this machine: the C program is left out, ratios to it are missing"
+ANSWER_S = 60.0
+
+
+def available() -> bool:
+    """True where the program can be compiled."""
+    return shutil.which(COMPILER) is not None
+
+
+@cache
+def built(source: Path = SOURCE) -> Path:
+    """A compiled program, kept by a digest of its source, the compiler and its flags."""
+    if not available():
+        raise BenchError(NO_COMPILER)
+    version = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
+    parts = source.read_bytes(), version, repr(FLAGS).encode(), _processor()
+    digest = hashlib.blake2b(b"\0".join(parts), digest_size=8).hexdigest()
+    program = safe_cache_root() / f"bench.{source.stem}-{digest}"
+    if not program.exists():
+        draft = program.with_name(f"{program.name}.{os.getpid()}")
+        command = [COMPILER, *FLAGS, "-o", str(draft), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"{' '.join(command)} failed:\n{done.stderr}")
+        draft.rename(program)
+    return program
+
+
+def _processor() -> bytes:
+    """What -march=native depends on."""
+    lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
+
+
+def _answer(words: Sequence[object], source: Path = SOURCE) -> dict[str, Any]:
+    command = [str(built(source)), *(str(word) for word in words)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=ANSWER_S
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{' '.join(command)}: no answer within {ANSWER_S:.0f} s") from None
+    if done.returncode:
+        raise BenchError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    answer = json.loads(done.stdout)
+    if not answer.pop("verified"):
+        raise BenchError(f"{' '.join(command)}: the payload came out wrong")
+    return answer
+
+
+def throughput(
+    capacity: int, records: int, warm: int, stamped: bool, looks: int, cores: Sequence[int]
+) -> list[float]:
+    """Records a second of each reader; cores: the writer's, then each reader's."""
+    readers = len(cores) - 1
+    words = "throughput", capacity, records, warm, readers, int(stamped), looks, *cores
+    return _answer(words)["rates"]
+
+
+def round_trip(
+    capacity: int, trips: int, warm: int, pauses: int, stamped: bool, cores: Sequence[int]
+) -> dict[str, float]:
+    """Percentiles of a round trip between two cores, in ns."""
+    return _answer(("roundtrip", capacity, trips, warm, pauses, int(stamped), 1, *cores))
+
+
+def books(itch: Path, slots: int, sample_every: int, core: int) -> dict[str, Any]:
+    """ns a message over an ITCH file, percentiles of single ones, and what the books came to."""
+    return _answer((itch, slots, sample_every, core), BOOK_SOURCE)
