@@ -26,7 +26,7 @@
 #include <x86intrin.h>
 #endif
 
-enum { SPACING = 128, READERS_MAX = 16, AHEAD = 32, STAMP_STRIDE = 5, RELEASE_EVERY = 64, WORDS = 8, PAGE = 4096 };
+enum { SPACING = 128, READERS_MAX = 16, AHEAD = 32, RELEASE_EVERY = 64, WORDS = 8, PAGE = 4096 };
 enum { READERS_END = SPACING * (1 + READERS_MAX) };
 
 typedef int64_t i64;
@@ -61,7 +61,7 @@ static reader_t *reader_of(const ring_t *ring, int number) {
 }
 static slot_t *slot(const ring_t *ring, i64 sequence) { return ring->slots + (sequence & ring->mask); }
 static stamp_t *stamp(const ring_t *ring, i64 sequence) {
-    return ring->stamps + (sequence * STAMP_STRIDE & ring->mask);
+    return ring->stamps + (sequence & ring->mask);
 }
 
 static i64 slowest(const ring_t *ring, i64 written) {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import hiccups, histograms, latency, report, throughput
+from bench import book, flow, hiccups, histograms, journey, latency, report, throughput
 from bench.harness import Bench, BenchError, Options, Result, host
 
 BENCHES: dict[str, Bench] = {
@@ -19,6 +19,9 @@ BENCHES: dict[str, Bench] = {
         latency.BENCH,
         hiccups.BENCH,
         histograms.BENCH,
+        book.BENCH,
+        journey.BENCH,
+        flow.BENCH,
     )
 }
 

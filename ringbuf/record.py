@@ -30,7 +30,8 @@ def slot_record(fields: list) -> np.dtype:
 
 def fields_of(dtype: np.dtype) -> dict[str, tuple[np.dtype, int]]:
     """Format and offset of every field, in order."""
-    assert dtype.names is not None and dtype.fields is not None, f"{dtype} has no fields"
+    assert dtype.names is not None, f"{dtype} has no fields"
+    assert dtype.fields is not None
     return {name: dtype.fields[name][:2] for name in dtype.names}
 
 

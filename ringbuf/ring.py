@@ -44,7 +44,6 @@ from ringbuf.record import offset, record
 SPACING = 128  # bytes between lines: two, since cores fetch lines in pairs
 READERS_MAX = 16
 AHEAD = 32  # slots: how far ahead lines are asked for
-STAMP_STRIDE = 5  # stamps: neighbours lie 80 bytes apart, see `stamp`
 RELEASE_EVERY = 64  # records between two updates of a position that others watch
 
 WRITER = record(
@@ -101,13 +100,8 @@ def slot(ring, sequence):
 
 @kernel
 def stamp(ring, sequence):
-    """Where a record's stamp lies.
-
-    Never in the same cache line as its neighbour's, which a reader may be reading meanwhile. Any
-    odd stride is a permutation of the stamps. A C program gains from it; these kernels were not
-    shown to: against stride 1 the difference was within what two equal runs differ by, or worse.
-    """
-    return ring.stamps + (sequence * STAMP_STRIDE & ring.mask) * 16
+    """Where a record's stamp lies."""
+    return ring.stamps + (sequence & ring.mask) * 16
 
 
 @kernel

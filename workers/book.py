@@ -241,7 +241,7 @@ def inform(state, writer, event):
 @kernel
 def note_of(state, instrument):
     """The stage's note on an instrument."""
-    return at(state + NOTES_AT + instrument * NOTE_SIZE, NOTE)
+    return at(state + NOTES_AT + int(instrument) * NOTE_SIZE, NOTE)
 
 
 @kernel

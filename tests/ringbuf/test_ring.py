@@ -245,10 +245,8 @@ def test_lines_do_not_share_cache_lines_and_slots_come_last():
 
 
 @pytest.mark.parametrize("capacity", [2, 4, 128, 16_384])
-def test_every_record_has_a_stamp_of_its_own_in_another_line_than_its_neighbours(capacity):
+def test_every_record_has_a_stamp_of_its_own(capacity):
     writer = ring.writer_of(0, capacity, 64)
     places = np.array([ring.stamp(writer, sequence) for sequence in range(1, capacity + 1)])
     assert sorted(places) == list(range(writer.stamps, writer.slots, 16))
     assert ring.stamp(writer, capacity + 1) == places[0]
-    if capacity >= 128:
-        assert (np.abs(np.diff(places)) >= 64).all()
