@@ -231,7 +231,7 @@ def inform(state, writer, event):
     if not 0 <= event.instrument < keeper.instruments:
         return
     if event.kind == Event.STATUS:
-        note_of(state, event.instrument).state = event.flags
+        note_of(state, event.instrument).state = event["flags"]
         top(state, writer, event, Kind.STATUS)
         at(keeper.counters, COUNTERS).statuses += 1
     elif (event.kind == Event.TRADE or event.kind == Event.CROSS) and event.quantity > 0:
@@ -272,9 +272,9 @@ def trade(state, writer, event, side, price, quantity):
     record_.price, record_.quantity = price, quantity
     record_.order, record_.match = event.order, event.other
     record_.kind, record_.side = Kind.TRADE, side
-    record_.state = event.flags & Flag.UNPRINTED
+    record_.state = event["flags"] & Flag.UNPRINTED
     note.traded_price, note.traded_quantity = price, quantity
-    if not event.flags & Flag.UNPRINTED:
+    if not event["flags"] & Flag.UNPRINTED:
         note.volume += quantity
     send(state, writer)
     at(at(state, KEEPER).counters, COUNTERS).trades += 1

@@ -91,6 +91,8 @@ class Ingest(Stage):
             self._refill(number)
         # Compiled before it is needed, like the feeds' kernels by their first events.
         merge.turn(self.state, self.writer, self.clock, self.counters, 0, 0)
+        merge.code_place(self.state, 0, np.int32(0))
+        self.board.put(0, np.zeros(1, INSTRUMENT))
         self.numbers: dict[tuple[int, str], int] = {}
 
     def _set_pace(self, header) -> None:

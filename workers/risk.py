@@ -285,7 +285,7 @@ def turn(state, reader, writer, limit, patience):
 def is_unseen(state, top):
     """True (and asked for) when a top record is of an instrument met for the first time."""
     desk = at(state, DESK)
-    if top.kind != Kind.TOP or at(state + KNOWN_AT + top.instrument, KNOWN).what != UNSEEN:
+    if top.kind != Kind.TOP or at(state + KNOWN_AT + int(top.instrument), KNOWN).what != UNSEEN:
         return False
     desk.asks = top.instrument
     return True
@@ -299,7 +299,7 @@ def take(state, writer, top):
     tally.received += 1
     if top.kind != Kind.TOP:
         tally.passed_by += 1
-    elif at(state + KNOWN_AT + top.instrument, KNOWN).what == NOT_HELD:
+    elif at(state + KNOWN_AT + int(top.instrument), KNOWN).what == NOT_HELD:
         tally.not_held += 1
     elif top.bid <= 0 or top.ask <= 0:
         tally.one_sided += 1
@@ -346,7 +346,7 @@ def report(state, writer, top):
 @kernel
 def show(board, book, risk):
     """Write a portfolio's row."""
-    address = board + risk.portfolio * ROW_SIZE
+    address = board + int(risk.portfolio) * ROW_SIZE
     begin(address, ROW_SIZE)
     row = at(address, PORTFOLIO_ROW)
     row.cause, row.time_ns = risk.cause, risk.time_ns

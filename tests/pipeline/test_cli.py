@@ -72,8 +72,8 @@ def test_a_plan_is_shown_with_its_reasons(place):
 
 
 def test_status_of_a_running_pipeline(place):
-    running = place.start(place.write(ingest={"rate": 1_000.0}, risk=portfolios()))
-    running.until_received("risk", 20)
+    running = place.start(place.write(ingest={"rate": 100.0}, risk=portfolios()))
+    running.until_received("risk", 5)
     status = json.loads(corelane("status", place.name, "--json").out)
     assert status["pipeline"] == place.name
     assert {stage["life"] for stage in status["stages"]} == {"running"}

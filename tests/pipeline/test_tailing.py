@@ -134,18 +134,21 @@ def test_killed_and_stopped_tails_leave_the_result_as_it_is(place):
     day = {"kind": "synthetic", "messages": 60_000, "symbols": 8, "seed": 3}
     common = {"feeds": [day], "risk": portfolios(), "rings": {"events": 1024}}
     place.run(place.write("alone.toml", **common, publisher=place.history("alone")))
-    slow = {**common, "ingest": {"rate": 5_000}, "publisher": place.history("watched")}
+    slow = {**common, "ingest": {"rate": 8_000}, "publisher": place.history("watched")}
     running = place.start(place.write("watched.toml", **slow))
     running.until_received("publisher", 100)
+    running.kill("ingest", signal.SIGSTOP)  # nothing ends before the tails have begun
 
-    command = [*COMMAND, "tail", "--json"]
+    command = [*COMMAND, "tail", "--json", "--last", "40"]
     killed, stopped = (spawn([*command, ring, place.name]) for ring in ("book", "events"))
     for process in (killed, stopped):
         sequences = [json.loads(process.stdout.readline())["sequence"] for _ in range(20)]
         assert sequences == list(range(sequences[0], sequences[0] + 20))
-    killed.kill()
     stopped.send_signal(signal.SIGSTOP)
-    assert running.process.poll() is None, "the tails began too late to prove anything"
+    running.kill("ingest", signal.SIGCONT)
+    assert all(killed.stdout.readline() for _ in range(40))
+    killed.kill()
+    assert running.process.poll() is None, "it was killed too late to prove anything"
 
     ran = running.end()
     stopped.send_signal(signal.SIGCONT)
