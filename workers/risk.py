@@ -61,6 +61,7 @@ DESK = record(
         ("counters", "i8"),
         ("portfolios", "i8"),
         ("instruments", "i8"),
+        ("absent", "i8"),  # address: positions of each portfolio whose instrument was not met yet
         ("target", "i8"),
         ("asks", "i8"),  # an instrument that Python must look up; -1: none
     ]
@@ -68,6 +69,8 @@ DESK = record(
 ROW_SIZE = PORTFOLIO_ROW.itemsize
 KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
 KNOWN = record([("what", "i1")])
+ABSENT = record([("count", "i8")])
+ABSENT_SIZE = ABSENT.itemsize
 
 
 class CsvScenarios(
@@ -179,6 +182,10 @@ class Risk(Stage):
         desk.positions, desk.board = address, self.links.boards["portfolios"].address
         desk.counters = self.links.panel.counter_addresses["risk"]
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
+        held = [len(portfolio.positions) for portfolio in self.options.portfolios]
+        self.absent = np.array([*held, 0], np.int64)
+        self.met: set[str] = set()
+        desk.absent = self.absent.ctypes.data
         new_hop(self.state, self.links.panel)
         for number, portfolio in enumerate(self.options.portfolios):
             row = np.zeros(1, PORTFOLIO_ROW)
@@ -216,6 +223,9 @@ class Risk(Stage):
         symbol, scale = self.names[instrument]
         known = at(self.state + KNOWN_AT + instrument, KNOWN)
         known.what = NOT_HELD
+        if symbol in self.met:  # from another source: the position is in the first alone
+            return
+        self.met.add(symbol)
         for number, portfolio in enumerate(self.options.portfolios):
             position = portfolio.positions.get(symbol)
             if position is not None:
@@ -229,6 +239,7 @@ class Risk(Stage):
                     scale,
                     self.returns[symbol],
                 )
+                self.absent[number] -= 1
                 known.what = HELD_HERE
 
     def close(self) -> None:
@@ -335,7 +346,8 @@ def report(state, writer, top):
             record_.pnl = positions.pnl(desk.positions, portfolio)
             record_.var_99 = positions.var_99(desk.positions, portfolio)
             record_.es_975 = positions.es_975(desk.positions, portfolio)
-            show(desk.board, desk.positions, record_)
+            absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
+            show(desk.board, desk.positions, record_, absent)
             publish(writer, desk.target, desk.timing.born, desk.timing.now)
             desk.target += 1
             index += 1
@@ -344,14 +356,14 @@ def report(state, writer, top):
 
 
 @kernel
-def show(board, book, risk):
-    """Write a portfolio's row."""
+def show(board, book, risk, absent):
+    """Write a portfolio's row; `absent` positions are in instruments that were not met yet."""
     address = board + int(risk.portfolio) * ROW_SIZE
     begin(address, ROW_SIZE)
     row = at(address, PORTFOLIO_ROW)
     row.cause, row.time_ns = risk.cause, risk.time_ns
     row.value, row.pnl = risk.value, risk.pnl
     row.var_99, row.es_975 = risk.var_99, risk.es_975
-    row.unvalued = positions.unvalued(book, risk.portfolio)
+    row.unvalued = positions.unvalued(book, risk.portfolio) + absent
     row.worst_scenario = positions.worst_scenario(book, risk.portfolio)
     finish(address, ROW_SIZE)

@@ -1,0 +1,214 @@
+"""The book stage says exactly what the obvious books would: trades, levels, tops, statuses."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringbuf.jit import compiled
+from tests.naive.orderbook import Books, Message
+from tests.workers.joined import joint, turn_until_finished
+from workers.book import OUTPUTS_MAX, Book, BookOptions
+from workers.depth import LEVELS
+from workers.kernels.orderbook import Limits, Outcome
+from workers.records import EVENT, LEVEL, TOP, TRADE, Event, Flag, Side, State, empty
+from workers.records import Book as Kind
+
+INSTRUMENTS = 3
+OPTIONS = BookOptions(orders=12, levels=8, publish_levels=True)
+LIMITS = Limits(OPTIONS.orders, OPTIONS.levels, INSTRUMENTS)
+EXAMPLES = 100 if compiled() else 25
+
+IDS = st.integers(1, 9)
+MESSAGES = st.builds(
+    Message,
+    kind=st.sampled_from([*Event, Event.ADD, Event.ADD, Event.EXECUTE, Event.REPLACE]).map(int),
+    instrument=st.sampled_from([0, 0, 0, 1, 2, -1, INSTRUMENTS]),
+    order=IDS,
+    other=IDS,
+    side=st.sampled_from([0, 1, 0, 1, 2]),
+    price=st.integers(98, 104),
+    quantity=st.sampled_from([1, 2, 5, 100, 0]),
+)
+STREAMS = st.lists(st.tuples(MESSAGES, st.sampled_from([0, 0, 1, 2, 3])), max_size=60)
+
+
+def events_of(stream) -> np.ndarray:
+    """Messages with flags as events."""
+    events = empty(EVENT, len(stream))
+    for number, (event, (message, flags)) in enumerate(zip(events, stream, strict=True)):
+        for name, value in message._asdict().items():
+            event[name] = value
+        event["flags"], event["time_ns"] = flags, 1000 + number
+    return events
+
+
+class Naive:
+    """What should go out, as plain tuples; and what becomes of each event."""
+
+    def __init__(self) -> None:
+        self.books = Books(LIMITS)
+        self.states = dict.fromkeys(range(INSTRUMENTS), 0)
+        self.volumes = dict.fromkeys(range(INSTRUMENTS), 0)
+        self.traded = dict.fromkeys(range(INSTRUMENTS), (0, 0))
+        self.counts = dict.fromkeys((outcome.name.lower() for outcome in Outcome), 0)
+
+    def top(self, instrument: int) -> tuple:
+        best = [level[0] if level else (0, 0) for level in self.books.tops(instrument)]
+        (bid, bid_quantity), (ask, ask_quantity) = best
+        return bid, ask, bid_quantity, ask_quantity
+
+    def apply(self, message: Message, flags: int) -> list[tuple]:
+        outcome = self.books.apply(message)
+        self.counts[outcome.name.lower()] += 1
+        outputs = []
+        price, quantity, _ = self.books.traded
+        if quantity:
+            side = self.books.changes[0][0]
+            outputs.append(self.trade(message, side, price, quantity, flags))
+        elif outcome == Outcome.IGNORED and 0 <= message.instrument < INSTRUMENTS:
+            outputs += self.inform(message, flags)
+        for side, price, quantity, orders in self.books.changes:
+            outputs.append(("level", side, price, quantity, orders))
+        if self.books.top_moved:
+            outputs.append(("top", *self.top(message.instrument)))
+        return outputs
+
+    def inform(self, message: Message, flags: int) -> list[tuple]:
+        if message.kind == Event.STATUS:
+            self.states[message.instrument] = flags
+            return [("status", *self.top(message.instrument))]
+        if message.kind in (Event.TRADE, Event.CROSS) and message.quantity > 0:
+            traded = (message.side, message.price, message.quantity)
+            return [self.trade(message, *traded, flags)]
+        return []
+
+    def trade(self, message: Message, side, price, quantity, flags) -> tuple:
+        unprinted = flags & Flag.UNPRINTED
+        self.traded[message.instrument] = (price, quantity)
+        self.volumes[message.instrument] += 0 if unprinted else quantity
+        return ("trade", side, price, quantity, message.order, message.other, unprinted)
+
+
+def plain(record) -> tuple:
+    """A book record as the naive twin says it."""
+    one = np.array([record]).view(TOP)
+    if record["kind"] == Kind.TRADE:
+        one = one.view(TRADE)
+        names = ("side", "price", "quantity", "order", "match", "state")
+        return ("trade", *(int(one[name][0]) for name in names))
+    if record["kind"] == Kind.LEVEL:
+        one = one.view(LEVEL)
+        return ("level", *(int(one[name][0]) for name in ("side", "price", "quantity", "orders")))
+    name = "top" if record["kind"] == Kind.TOP else "status"
+    return (name, *(int(record[each]) for each in ("bid", "ask", "bid_quantity", "ask_quantity")))
+
+
+def book_of(at, events: np.ndarray, options=OPTIONS) -> tuple[Book, np.ndarray]:
+    """A stage that has folded in some events, and what it published."""
+    stage = Book(options, INSTRUMENTS, at.links)
+    stage.open()
+    parts = []
+    for place in range(0, len(events), 64):
+        assert at.sources["events"].push(events[place : place + 64]) == len(events[place:][:64])
+        stage.turn(0)
+        parts.append(at.took("book"))
+    at.sources["events"].close()
+    parts.append(turn_until_finished(stage, at, "book")["book"])
+    return stage, np.concatenate(parts)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(stream=STREAMS)
+def test_the_stage_says_what_the_obvious_books_say(stream):
+    naive = Naive()
+    expected = [naive.apply(*each) for each in stream]
+    with joint(Book, rows=INSTRUMENTS) as at:
+        stage, records = book_of(at, events_of(stream))
+        causes = [(n, i) for n, outputs in enumerate(expected, 1) for i in range(len(outputs))]
+        assert [plain(record) for record in records] == [each for row in expected for each in row]
+        assert (
+            list(zip(records["cause"].tolist(), records["index"].tolist(), strict=True)) == causes
+        )
+        assert records["sequence"].tolist() == list(range(1, len(records) + 1))
+        assert (records["time_ns"] == 999 + records["cause"]).all()
+        assert max(map(len, expected), default=0) <= OUTPUTS_MAX
+        counters = at.counters("book")
+        assert {name: counters[name] for name in naive.counts} == naive.counts
+        assert counters["received"] == len(stream)
+        assert at.balanced()
+        check_depth(at, naive)
+        stage.close()
+        assert at.targets["book"].ended
+
+
+def check_depth(at, naive: Naive) -> None:
+    """The depth board shows the naive books."""
+    for instrument, row in enumerate(at.links.boards["depth"].all()):
+        for side, name in ((Side.BID, "bid"), (Side.ASK, "ask")):
+            levels = naive.books.depth(instrument, side)[:LEVELS]
+            levels = [(price, sum(q for _, q in queue)) for price, queue in levels]
+            levels += [(0, 0)] * (LEVELS - len(levels))
+            prices, quantities = row[f"{name}_price"].tolist(), row[f"{name}_quantity"].tolist()
+            assert list(zip(prices, quantities, strict=True)) == levels
+        if row["cause"]:
+            assert int(row["state"]) == naive.states[instrument]
+        traded = naive.traded[instrument]
+        if row["traded_quantity"]:
+            assert (int(row["traded_price"]), int(row["traded_quantity"])) == traded
+            assert int(row["volume"]) <= naive.volumes[instrument]
+
+
+def test_tops_only_where_levels_are_not_asked_for():
+    stream = [(Message(Event.ADD, 0, n, 0, n % 2, 100 + n % 2, 5), 0) for n in range(1, 9)]
+    with joint(Book, rows=INSTRUMENTS) as at:
+        _, records = book_of(at, events_of(stream), BookOptions(orders=12, levels=8))
+        assert set(records["kind"]) == {Kind.TOP}
+        assert at.counters("book")["levels"] == 0
+
+
+def test_a_full_ring_behind_holds_the_stage_back():
+    stream = [(Message(Event.ADD, 0, n, 0, 0, 100, 1), 0) for n in range(1, 201)]
+    with joint(Book, rows=INSTRUMENTS, capacity=128) as at:
+        stage = Book(BookOptions(orders=300, levels=8, publish_levels=True), INSTRUMENTS, at.links)
+        stage.open()
+        events = events_of(stream)
+        assert at.sources["events"].push(events) == 128
+        taken = stage.turn(0)
+        assert taken == (128 - OUTPUTS_MAX) // 2 + 1  # a level and a top each
+        assert stage.turn(0) == 0
+        assert at.counters("book")["full"] == 2
+        records = [at.took("book")]
+        assert at.sources["events"].push(events[128:]) == taken
+        at.sources["events"].push(events[128 + taken :])
+        while not stage.finished and sum(map(len, records)) < 2 * (128 + taken):
+            stage.turn(0)
+            records.append(at.took("book"))
+        whole = np.concatenate(records)
+        assert whole["sequence"].tolist() == list(range(1, len(whole) + 1))
+        assert whole["bid_quantity"][whole["kind"] == Kind.TOP].tolist() == list(
+            range(1, 129 + taken)
+        )
+
+
+def test_a_halt_is_told_and_stays_on_every_record_that_follows():
+    halted, trading = int(State.HALTED), int(State.TRADING)
+    stream = [
+        (Message(Event.STATUS, 1), trading),
+        (Message(Event.ADD, 1, 1, 0, 0, 100, 5), 0),
+        (Message(Event.STATUS, 1), halted),
+        (Message(Event.ADD, 1, 2, 0, 0, 101, 5), 0),
+        (Message(Event.ADD, 0, 2, 0, 0, 101, 5), 0),
+    ]
+    with joint(Book, rows=INSTRUMENTS) as at:
+        _, records = book_of(at, events_of(stream), BookOptions(orders=12, levels=8))
+        assert records["kind"].tolist() == [Kind.STATUS, Kind.TOP, Kind.STATUS, Kind.TOP, Kind.TOP]
+        assert records["state"].tolist() == [trading, trading, halted, halted, 0]
+        assert int(at.links.boards["depth"].row(1)[0]["state"]) == halted
+
+
+def test_latency_is_noted_for_every_event():
+    stream = [(Message(Event.ADD, 0, n, 0, 0, 100, 1), 0) for n in range(1, 11)]
+    with joint(Book, rows=INSTRUMENTS) as at:
+        book_of(at, events_of(stream))
+        assert at.links.panel.summary("hop").as_dict()["count"] == 10
+        assert at.links.panel.summary("age").as_dict()["count"] == 10

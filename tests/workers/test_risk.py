@@ -1,0 +1,222 @@
+"""The risk stage says what risk from scratch would say, on every mark that moves a position."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringbuf.jit import compiled
+from tests.naive.risk import Risk as Naive
+from tests.workers.joined import joint, turn_until_finished
+from workers.kernels.positions import PRICE_LIMIT
+from workers.records import MONEY_SCALE, RISK, TOP, empty
+from workers.records import Book as Kind
+from workers.risk import (
+    CONVENTION,
+    CsvScenarios,
+    Portfolio,
+    Position,
+    Risk,
+    RiskOptions,
+    SyntheticScenarios,
+    load_scenarios,
+    symbols_of,
+)
+from workers.scenarios import ScenarioError
+
+SYMBOLS = ["AAA", "BBB", "CCC", "NONE"]  # nobody holds the last
+DAYS = SyntheticScenarios(days=100, seed=3)
+EXAMPLES = 60 if compiled() else 10
+
+
+def holding(**positions: tuple[int, float]) -> dict[str, Position]:
+    return {name: Position(quantity=q, price=p) for name, (q, p) in positions.items()}
+
+
+OPTIONS = RiskOptions(
+    portfolios=[
+        Portfolio(name="both", positions=holding(AAA=(100, 99.5), BBB=(-40, 20.0))),
+        Portfolio(name="one", positions=holding(BBB=(7, 20.0), CCC=(1, 1.0))),
+        Portfolio(name="elsewhere", positions=holding(ZZZ=(5, 5.0))),
+    ],
+    scenarios=DAYS,
+)
+
+TOPS = st.tuples(
+    st.sampled_from([Kind.TOP, Kind.TOP, Kind.TOP, Kind.LEVEL, Kind.TRADE, Kind.STATUS]),
+    st.integers(0, 3),
+    st.sampled_from([0, 990_000, 990_100, 5, 1 << 61]),
+    st.sampled_from([0, 990_200, 990_300, 9]),
+)
+
+
+def records_of(stream) -> np.ndarray:
+    records = empty(TOP, len(stream))
+    for number, (record, values) in enumerate(zip(records, stream, strict=True)):
+        record["kind"], record["instrument"], record["bid"], record["ask"] = map(int, values)
+        record["time_ns"] = 1000 + number
+    return records
+
+
+class Twin:
+    """The same portfolios, computed from scratch for every answer."""
+
+    def __init__(self) -> None:
+        self.returns = load_scenarios(OPTIONS)
+        self.risk = Naive(len(OPTIONS.portfolios), DAYS.days)
+        self.marks: dict[int, int] = {}
+        self.counts = dict.fromkeys(
+            ("marks", "unchanged", "not_held", "one_sided", "refused", "passed_by"), 0
+        )
+
+    def hold(self, instrument: int) -> None:
+        """Positions join when their instrument is first met."""
+        symbol = SYMBOLS[instrument]
+        for number, portfolio in enumerate(OPTIONS.portfolios):
+            position = portfolio.positions.get(symbol)
+            if position and instrument not in self.risk.portfolios[number]:
+                cost = round(position.quantity * position.price * MONEY_SCALE)
+                row = self.returns[symbol]
+                self.risk.hold(number, instrument, position.quantity, cost, 10_000, row)
+
+    def take(self, kind, instrument, bid, ask) -> list[tuple]:
+        """What goes out for a record: (portfolio, value, pnl, var, shortfall)."""
+        fate = self.fate(kind, instrument, bid, ask)
+        self.counts[fate] += 1
+        if fate != "marks":
+            return []
+        self.marks[instrument] = bid + ask
+        assert self.risk.mark(instrument, bid, ask)
+        return [self.answer(n) for n, p in enumerate(self.risk.portfolios) if instrument in p]
+
+    def fate(self, kind, instrument, bid, ask) -> str:
+        if kind != Kind.TOP:
+            return "passed_by"
+        self.hold(instrument)
+        if SYMBOLS[instrument] == "NONE":
+            return "not_held"
+        if bid <= 0 or ask <= 0:
+            return "one_sided"
+        if self.marks.get(instrument) == bid + ask:
+            return "unchanged"
+        return "refused" if max(bid, ask) > PRICE_LIMIT else "marks"
+
+    def answer(self, number: int) -> tuple:
+        risk = self.risk
+        return (
+            number, risk.value(number), risk.pnl(number), risk.var_99(number), risk.es_975(number),
+        )  # fmt: skip
+
+
+def stage_of(at, options=OPTIONS) -> Risk:
+    at.name_instruments(SYMBOLS)
+    stage = Risk(options, len(SYMBOLS), at.links)
+    stage.open()
+    return stage
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(stream=st.lists(TOPS, max_size=30))
+def test_the_stage_says_what_risk_from_scratch_says(stream):
+    twin = Twin()
+    expected = [(n, *answer) for n, top in enumerate(stream, 1) for answer in twin.take(*top)]
+    with joint(Risk) as at:
+        stage = stage_of(at)
+        assert at.sources["book"].push(records_of(stream)) == len(stream)
+        at.sources["book"].close()
+        records = turn_until_finished(stage, at, "risk")["risk"]
+        names = ("cause", "portfolio", "value", "pnl", "var_99", "es_975")
+        said = list(zip(*(records[name].tolist() for name in names), strict=True))
+        assert said == expected
+        counters = at.counters("risk")
+        assert {name: counters[name] for name in twin.counts} == twin.counts
+        assert counters["received"] == len(stream)
+        assert counters["published"] == len(records)
+        assert at.balanced()
+        assert (records["time_ns"] == 999 + records["cause"]).all()
+        assert set(records["kind"]) <= {CONVENTION}
+        for portfolio, row in enumerate(at.links.boards["portfolios"].all()[:3]):
+            mine = records[records["portfolio"] == portfolio]
+            assert row["name"].decode() == OPTIONS.portfolios[portfolio].name
+            if len(mine):
+                last = mine[-1]
+                assert all(row[name] == last[name] for name in ("value", "pnl", "var_99", "es_975"))
+                marked = [number in twin.marks for number in twin.risk.portfolios[portfolio]]
+                held = len(OPTIONS.portfolios[portfolio].positions)
+                assert row["unvalued"] == held - sum(marked)
+            else:
+                assert row["unvalued"] == len(OPTIONS.portfolios[portfolio].positions)
+        stage.close()
+        assert at.targets["risk"].ended
+
+
+def test_a_mark_by_hand():
+    options = RiskOptions(
+        portfolios=[Portfolio(name="p", positions=holding(AAA=(100, 99.5)))], scenarios=DAYS
+    )
+    with joint(Risk) as at:
+        stage = stage_of(at, options)
+        at.sources["book"].push(records_of([(Kind.TOP, 0, 1_000_000, 1_000_200)]))
+        stage.turn(0)
+        (record,) = at.took("risk")
+        assert int(record["value"]) == 100 * 1_000_100  # 10,001.00 in money units
+        assert int(record["pnl"]) == 100 * (1_000_100 - 995_000)
+        returns = sorted(load_scenarios(options)["AAA"].tolist())
+        worst = Fraction(-returns[0], 1 << 24) * 100 * Fraction(1_000_100)  # the first of 100
+        assert int(record["var_99"]) == pytest.approx(float(worst), rel=1e-6)
+        tail = Fraction(-(returns[0] + returns[1]) * 2 - returns[2], 5) / (1 << 24)
+        assert int(record["es_975"]) == pytest.approx(float(tail * 100_010_000), rel=1e-6)
+        assert record["sequence"] == 1
+
+
+def test_a_full_ring_behind_holds_the_stage_back():
+    stream = [(Kind.TOP, 1, 1_000 + 2 * n, 1_001 + 2 * n) for n in range(100)]
+    with joint(Risk, capacity=128) as at:
+        stage = stage_of(at)
+        assert at.sources["book"].push(records_of(stream)) == 100
+        assert stage.turn(0) == 63  # two portfolios hold it, and there must be room for three
+        assert stage.turn(0) == 0
+        assert at.counters("risk")["full"] == 2
+        assert len(at.took("risk")) == 126
+        assert stage.turn(0) == 37
+        records = at.took("risk")
+        assert records["cause"].tolist() == [n for n in range(64, 101) for _ in range(2)]
+        assert records["index"].tolist() == [0, 1] * 37
+
+
+def test_a_symbol_of_two_sources_is_held_once():
+    with joint(Risk) as at:
+        at.name_instruments(["AAA", "BBB", "AAA"])
+        stage = Risk(OPTIONS, 3, at.links)
+        stage.open()
+        tops = [(Kind.TOP, 2, 990_000, 990_200), (Kind.TOP, 0, 500_000, 500_200)]
+        at.sources["book"].push(records_of(tops))
+        stage.turn(0)
+        (record,) = at.took("risk")
+        assert (int(record["cause"]), int(record["value"])) == (1, 100 * 990_100)
+        assert at.counters("risk")["not_held"] == 1
+
+
+def test_scenarios_from_a_file_and_none_for_a_symbol(tmp_path):
+    path = tmp_path / "returns.csv"
+    path.write_text("AAA,BBB,CCC,ZZZ\n" + "0.01,-0.02,0.5,0\n" * 100)
+    options = RiskOptions(portfolios=OPTIONS.portfolios, scenarios=CsvScenarios(path=str(path)))
+    returns = load_scenarios(options)
+    assert sorted(returns) == symbols_of(options) == ["AAA", "BBB", "CCC", "ZZZ"]
+    assert set(returns["CCC"]) == {1 << 23}
+    path.write_text("AAA,CCC\n" + "0.01,-0.02\n" * 100)
+    with joint(Risk) as at, pytest.raises(ScenarioError, match="no returns for BBB"):
+        stage_of(at, options)
+
+
+def test_no_portfolio_at_all():
+    with joint(Risk) as at:
+        stage = stage_of(at, RiskOptions())
+        at.sources["book"].push(records_of([(Kind.TOP, 0, 10, 12)]))
+        at.sources["book"].close()
+        records = turn_until_finished(stage, at, "risk")["risk"]
+        assert len(records) == 0
+        assert records.dtype.itemsize == RISK.itemsize
+        assert at.counters("risk")["not_held"] == 1
