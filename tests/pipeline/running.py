@@ -91,7 +91,9 @@ class Running:
         return number
 
     def kill(self, stage: str, number: int = signal.SIGKILL) -> None:
-        os.kill(self.pid(stage), number)
+        pid = self.pid(stage)
+        assert pid > 0, stage  # 0 would be our own process group
+        os.kill(pid, number)
 
     def end(self, *signals: int) -> Ran:
         """Send signals to the supervisor, then wait for its end."""
