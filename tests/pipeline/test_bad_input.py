@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tests.pipeline.running import DAY, portfolios
+from tests.pipeline.running import DAY, TOGETHER, portfolios
 from workers.feeds.synthetic import SyntheticOptions, write_file
 
 MESSAGES = 3_000
@@ -33,7 +33,9 @@ def fed(place, name: str, content: bytes, **tables):
     """Run a pipeline over a file of these bytes; (what ran, its feed's counters)."""
     path = place.folder / name
     path.write_bytes(content)
-    ran = place.run(place.write(feeds=[{"kind": "itch", "path": str(path)}], **tables))
+    ran = place.run(
+        place.write(feeds=[{"kind": "itch", "path": str(path)}], processes=TOGETHER, **tables)
+    )
     assert ran.report.balanced
     return ran, ran.stage("ingest").counters["feed0"]
 
@@ -127,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_one_error(place, name, said):
 
 def test_only_the_named_symbols_and_one_that_nobody_announces(place):
     named = list(portfolios()["portfolios"][0]["positions"])[:2]
-    ran = place.run(place.write(ingest={"symbols": [*named, "NOSUCH"]}))
+    ran = place.run(place.write(ingest={"symbols": [*named, "NOSUCH"]}, processes=TOGETHER))
     counters = ran.stage("ingest").counters["ingest"]
     assert counters["unwanted"] > 1_000
     assert counters["received"] == counters["published"] + counters["unwanted"]
@@ -136,7 +138,7 @@ def test_only_the_named_symbols_and_one_that_nobody_announces(place):
 
 
 def test_more_instruments_than_there_is_room_for(place):
-    ran = place.run(place.write(ingest={"instruments": 3}))
+    ran = place.run(place.write(ingest={"instruments": 3}, processes=TOGETHER))
     counters = ran.stage("ingest").counters["ingest"]
     assert counters["instruments_full"] == DAY["symbols"] - 3
     assert counters["unknown_instrument"] > 1_000
@@ -144,7 +146,7 @@ def test_more_instruments_than_there_is_room_for(place):
 
 
 def test_more_orders_and_levels_than_there_is_room_for(place):
-    ran = place.run(place.write(book={"orders": 100, "levels": 50}))
+    ran = place.run(place.write(book={"orders": 100, "levels": 50}, processes=TOGETHER))
     counters = ran.stage("book").counters["book"]
     assert counters["orders_full"] + counters["levels_full"] > 100
     assert counters["peak_orders"] <= 100

@@ -10,7 +10,7 @@ from pipeline import refusals
 from pipeline.cli import main
 from pipeline.config import ConfigError
 from ringbuf.memory import SegmentError
-from tests.pipeline.running import corelane, lines, portfolios
+from tests.pipeline.running import TOGETHER, corelane, lines, portfolios
 from workers.feeds.feed import FeedError
 
 COMMANDS = [
@@ -103,12 +103,12 @@ def test_a_made_up_day_is_written_as_a_file(place):
 
 
 def test_a_quiet_run_says_nothing(place):
-    ran = place.run(place.write(), "--quiet")
+    ran = place.run(place.write(processes=TOGETHER), "--quiet")
     assert (ran.out, ran.err) == ("", "")
 
 
 def test_a_run_sums_up(place):
-    ran = place.run(place.write())
+    ran = place.run(place.write(processes=TOGETHER))
     assert "20,000 messages in " in ran.out
     assert "ready in " in ran.err
     for stage in ran.report.stages:
