@@ -4,9 +4,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.footing import page_text
 from pipeline.plan import Plan
 from pipeline.report import HOPS, Balance, Report, StageReport
-from ringbuf.ring import bytes_needed
+from pipeline.rings import ReaderReport, RingReport
+from ringbuf.ring import Policy, bytes_needed
+from ringbuf.share import Seat
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -67,10 +70,9 @@ def stages(report: Report) -> Table:
 
 
 def rings(report: Report) -> Table:
-    """What lies on each ring, and how far its readers are."""
-    made = table(
-        "rings", "ring", ">capacity", ">written", ">high water", ">gated", "readers (lag)", "end"
-    )
+    """What went over each ring, and how long its writer found no room."""
+    made = table("rings", "ring", ">capacity", ">written", ">high water", ">gated", ">full",
+                 ">wakes", "writer", ">pid", ">beat", "end")  # fmt: skip
     for ring in report.rings:
         made.add_row(
             ring.name,
@@ -78,8 +80,84 @@ def rings(report: Report) -> Table:
             f"{ring.written:,}",
             f"{ring.high_water:,}",
             f"{ring.gated:,}",
-            ", ".join(f"{reader.name} ({reader.lag:,})" for reader in ring.readers),
+            _share(report, ring.writer, ring.full_s),
+            f"{ring.wakes:,}",
+            ring.writer,
+            str(ring.pid or "-"),
+            beat(ring),
             "closed" if ring.closed else "open",
+        )
+    return made
+
+
+def readers(report: Report) -> Table:
+    """How far each reader of each ring is, what it missed, and how long it found nothing."""
+    made = table("readers", "ring", "reader", "lag policy", ">read", ">lag", ">missed", ">empty",
+                 ">pid", ">beat")  # fmt: skip
+    for ring in report.rings:
+        for reader in ring.readers:
+            made.add_row(
+                ring.name,
+                reader.name,
+                policy(reader),
+                f"{reader.read:,}",
+                f"{reader.lag:,}",
+                Text(f"{reader.missed:,}", style="yellow" if reader.missed else ""),
+                _share(report, reader.name, reader.empty_s),
+                str(reader.pid or "-"),
+                beat(reader),
+            )
+    return made
+
+
+def policy(reader: ReaderReport) -> str:
+    """What lagging behind means for a reader, and whom it comes after."""
+    return f"{reader.policy} after {reader.after}" if reader.after else reader.policy
+
+
+def beat(end: RingReport | ReaderReport) -> str:
+    """How long ago who is at an end of a ring last gave a sign of life."""
+    if not end.pid:
+        return "-"
+    return f"{end.beat_age_s:,.1f} s" if end.alive else "gone"
+
+
+def _share(report: Report, stage: str, seconds: float) -> str:
+    """A time as a share of that for which a stage has run."""
+    found = report.stage(stage)
+    if found is None or not found.running_s:
+        return f"{seconds:,.1f} s"
+    return f"{min(seconds / found.running_s, 1):.0%}"
+
+
+def memory(report: Report) -> Table:
+    """What pages each segment lies in, on which node, and what was asked for."""
+    made = table("memory", "segment", ">bytes", "pages", "node", "asked", "why not")
+    for part in report.footing.segments:
+        asked = ["huge pages"] * part.huge_asked
+        asked += [f"node {part.node_asked}"] * (part.node_asked is not None)
+        made.add_row(
+            part.name,
+            f"{part.bytes:,}",
+            page_text(part.pages),
+            part.lies_on,
+            ", ".join(asked) or "-",
+            Text(part.why, style="yellow"),
+        )
+    return made
+
+
+def processes(report: Report) -> Table:
+    """What the process of each stage asked of the host, and what it got."""
+    made = table("processes", "stage", "clock", ">locked MB", "got", "refused")
+    for stage in report.footing.stages:
+        refused = [f"{wish.asked}: {wish.why}" for wish in stage.wishes if wish.why]
+        made.add_row(
+            stage.name,
+            stage.clock,
+            f"{stage.locked_bytes / 1e6:,.0f}",
+            ", ".join(wish.got for wish in stage.wishes) or "-",
+            Text("; ".join(refused), style="yellow"),
         )
     return made
 
@@ -158,11 +236,15 @@ def plan_tables(plan: Plan) -> list[Table]:
             ", ".join(stage.reads),
             ", ".join(stage.writes),
         )
-    memory = table("shared memory", "kind", "name", ">rows", ">bytes", "gating readers")
+    memory = table("shared memory", "kind", "name", ">rows", ">bytes", "readers")
     for part in plan.segments:
         size = bytes_needed(part.capacity, part.record_size) if part.kind == "ring" else part.size
         memory.add_row(
-            part.kind, part.name, f"{part.capacity:,}", f"{size:,}", ", ".join(part.readers)
+            part.kind,
+            part.name,
+            f"{part.capacity:,}",
+            f"{size:,}",
+            ", ".join(map(seat_text, part.readers)),
         )
     return [where, memory]
 
@@ -179,3 +261,10 @@ def messages(ingest: StageReport) -> int:
     return sum(
         block["messages"] for name, block in ingest.counters.items() if name.startswith("feed")
     )
+
+
+def seat_text(seat: Seat) -> str:
+    """A reader, and what is special about it."""
+    marks = ["drops"] * (seat.policy is Policy.DROP)
+    marks += [f"after {seat.after}"] * bool(seat.after) + ["sleeps"] * seat.parks
+    return f"{seat.name} ({', '.join(marks)})" if marks else seat.name

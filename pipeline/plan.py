@@ -6,29 +6,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.config import STAGES, Config, ConfigError
+from pipeline.config import STAGES, Config, ConfigError, Memory
+from pipeline.seats import CLASSES, seats_of
 from ringbuf.board import KIND as BOARD
 from ringbuf.panel import KIND as PANEL
 from ringbuf.panel import Equation, panel_text
 from ringbuf.record import layout_text
 from ringbuf.ring import bytes_needed
 from ringbuf.share import KIND as RING
-from ringbuf.share import Layouts
+from ringbuf.share import Layouts, Seat
 from tuning.topology import Topology
 from workers import depth, instruments, risk
-from workers.book import Book
-from workers.ingest import Ingest
-from workers.publish import Publisher
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
-from workers.risk import Risk
-from workers.stage import Stage
 
-CLASSES: dict[str, type[Stage]] = {
-    "ingest": Ingest,
-    "book": Book,
-    "risk": Risk,
-    "publisher": Publisher,
-}
 LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
 TAP = "tap"  # the name of an extra gating reader that the supervisor itself is
 
@@ -41,6 +31,7 @@ class StagePlan:
     process: int  # index of its process
     core: int | None
     node: int | None
+    alone: bool  # nobody else has its core
     wait: str
     restart: bool
     reads: tuple[str, ...]
@@ -57,7 +48,7 @@ class SegmentPlan:
     capacity: int
     record_size: int
     text: str
-    readers: tuple[str, ...] = ()
+    readers: tuple[Seat, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,7 @@ class Plan:
     stages: tuple[StagePlan, ...]
     segments: tuple[SegmentPlan, ...]
     notes: tuple[str, ...] = field(default=())  # what was chosen, and why
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def processes(self) -> list[list[StagePlan]]:
@@ -77,6 +69,14 @@ class Plan:
 
     def stage(self, name: str) -> StagePlan:
         return next(stage for stage in self.stages if stage.name == name)
+
+    def node_of(self, part: SegmentPlan) -> int | None:
+        """The memory node of the stage that writes a segment; None where it may run anywhere."""
+        for stage in self.stages:
+            kept = {RING: stage.writes, BOARD: CLASSES[stage.name].KEEPS, PANEL: (stage.name,)}
+            if part.name in kept[part.kind]:
+                return stage.node
+        return None
 
     def segments_of(self, kind: str) -> list[SegmentPlan]:
         return [segment for segment in self.segments if segment.kind == kind]
@@ -88,31 +88,32 @@ def make(config: Config, topology: Topology, taps: tuple[str, ...] = ()) -> Plan
     taps: rings that get an extra gating reader named TAP.
     """
     names = _present(config)
+    _check_after(config, names)
     groups = _processes(config, names)
     cores, notes = _cores(config, groups, topology)
     shared = {core for core in cores if core is not None and cores.count(core) > 1}
     stages = []
     for number, group in enumerate(groups):
-        for name in group:
-            core = cores[number]
-            placement = config.placement(name)
-            wait = placement.wait
-            if wait == "auto":
-                wait = "spin" if core is not None and core not in shared else "backoff"
-            stages.append(
-                StagePlan(
-                    name=name,
-                    process=number,
-                    core=core,
-                    node=next((item.node for item in topology.cores if item.id == core), None),
-                    wait=wait,
-                    restart=placement.restart != "never" and name == "publisher",
-                    reads=tuple(CLASSES[name].READS),
-                    writes=tuple(CLASSES[name].WRITES),
-                )
+        core = cores[number]
+        alone = core is not None and core not in shared
+        wait = _wait(config, group, alone)
+        stages += [
+            StagePlan(
+                name=name,
+                process=number,
+                core=core,
+                node=next((item.node for item in topology.cores if item.id == core), None),
+                alone=alone,
+                wait=wait,
+                restart=config.placement(name).restart != "never" and name == "publisher",
+                reads=tuple(CLASSES[name].READS),
+                writes=tuple(CLASSES[name].WRITES),
             )
+            for name in group
+        ]
     stages.sort(key=lambda stage: STAGES.index(stage.name))
-    return Plan(config.name, tuple(stages), _segments(config, names, taps), tuple(notes))
+    segments = _segments(config, stages, taps)
+    return Plan(config.name, tuple(stages), segments, tuple(notes), config.memory)
 
 
 def check_stages(plan: Plan, names: tuple[str, ...]) -> list[str]:
@@ -136,6 +137,37 @@ def _present(config: Config) -> list[str]:
     if config.publisher.sinks:
         present.add("publisher")
     return [stage for stage in STAGES if stage in present]
+
+
+def _wait(config: Config, group: list[str], alone: bool) -> str:
+    """How the process of some stages waits: on a core of its own it may spin, elsewhere not."""
+    asked = {name: config.placement(name).wait for name in group}
+    chosen = {wait for wait in asked.values() if wait != "auto"}
+    sources = [name for name in group if not CLASSES[name].READS]
+    if len(chosen) > 1:
+        told = ", ".join(f"{name} {wait}" for name, wait in asked.items() if wait != "auto")
+        raise ConfigError(
+            config.name, [f"stages: one process cannot wait in two ways ({told}); give it one"]
+        )
+    if "park" in chosen and sources:
+        why = "a process that takes in from outside has no ring to sleep on; use 'backoff'"
+        raise ConfigError(config.name, [f"stages.{sources[0]}.wait: {why}"])
+    if chosen:
+        return chosen.pop()
+    return "spin" if alone else "backoff" if sources else "park"
+
+
+def _check_after(config: Config, names: list[str]) -> None:
+    """ConfigError where a stage comes after one that this configuration does not have."""
+    problems = [
+        f"stages.{stage}.after.{ring}: there is no {first} in this pipeline; it has "
+        f"{', '.join(names)}"
+        for stage in names
+        for ring, first in config.placement(stage).after.items()
+        if first not in names
+    ]
+    if problems:
+        raise ConfigError(config.name, problems)
 
 
 def _processes(config: Config, names: list[str]) -> list[list[str]]:
@@ -191,7 +223,7 @@ def _placed(unplaced, free, wanted, groups) -> list[str]:
             wanted[number] = free[place * len(free) // len(unplaced)]
         notes.append(
             f"{len(unplaced)} processes, {len(free)} free cores: neighbours in the flow share "
-            "a core, and back off while they wait instead of spinning"
+            "a core, and sleep while they wait instead of spinning"
         )
     notes += [f"core {wanted[number]}: {' + '.join(groups[number])}" for number in unplaced]
     return notes
@@ -225,13 +257,17 @@ def panel_parts(
     return kind.counters_of(parts), kind.HISTOGRAMS, kind.equations_of(parts)
 
 
-def _segments(config: Config, names: list[str], taps: tuple[str, ...]) -> tuple[SegmentPlan, ...]:
+def _segments(
+    config: Config, stages: list[StagePlan], taps: tuple[str, ...]
+) -> tuple[SegmentPlan, ...]:
     segments = []
+    names = [stage.name for stage in stages]
+    parking = {stage.name: stage.wait == "park" for stage in stages}
     for ring, layouts in LAYOUTS.items():
         if not any(ring in CLASSES[name].WRITES for name in names):
             continue
-        readers = [name for name in names if ring in CLASSES[name].READS]
-        readers += [TAP] * (ring in taps)
+        readers = seats_of(ring, names, config.stages, parking)
+        readers += [Seat(TAP)] * (ring in taps)
         capacity = getattr(config.rings, ring)
         (size,) = {dtype.itemsize for _, dtype in layouts.values()}
         segments.append(

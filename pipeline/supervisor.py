@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline import launch
 from pipeline.config import Config
+from pipeline.footing import footing
 from pipeline.plan import LAYOUTS, TAP, Plan
 from pipeline.report import Report, collect
 from ringbuf import memory, ring
@@ -103,6 +104,8 @@ class Supervisor:
             ready = time.monotonic()
             self.ready_s = ready - began
             self.say(f"ready in {self.ready_s:.2f} s")
+            for warning in footing(self.plan.pipeline).warnings:
+                self.say(f"warning: {warning}")
             while not all(child.done for child in self.children):
                 self._step()
             self._drain_taps()
@@ -266,9 +269,9 @@ class Supervisor:
 
     def _stop_gating(self, part: str, name: str) -> None:
         segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
-        for line in ring.lines(segment.payload)[1]:
+        for number, line in enumerate(ring.lines(segment.payload)[1]):
             if bytes(line["name"]).decode() == name:
-                line["gating"] = 0
+                ring.retire(segment.address, number)
         segment.close()
 
     def _close_ring(self, part: str) -> None:

@@ -22,6 +22,9 @@ from numba.extending import intrinsic, overload
 from ringbuf.host import steady_counter
 
 _I64 = ir.IntType(64)
+_LIBC = ctypes.CDLL(None)
+_FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}  # the system call's number
+_FUTEX_WAKE = 1
 _PAUSE = {"x86_64": "llvm.x86.sse2.pause", "aarch64": "llvm.aarch64.hint"}
 
 
@@ -56,6 +59,16 @@ def fence_release():
 
 def fence_acquire():
     """Nothing read after this line may be read before what was read before it."""
+
+
+def fence_full():
+    """What was written before this line shows before anything after it is read."""
+
+
+def futex_wake(address):
+    """Wake a thread that sleeps in the kernel on the int32 at an address (futex(2), shared)."""
+    number, action = _FUTEX[platform.machine()], ctypes.c_long(_FUTEX_WAKE)
+    _LIBC.syscall(ctypes.c_long(number), ctypes.c_void_p(int(address)), action, ctypes.c_long(1))
 
 
 def pause():
@@ -154,6 +167,21 @@ def _prefetcher(write):
 
 
 @intrinsic
+def _futex_wake(typing_context, address):
+    """A plain system call: compiled code that went through ctypes could not be kept on disk."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(_I64, (_I64,), var_arg=True)
+        call = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+        numbers = (_FUTEX[platform.machine()], _FUTEX_WAKE, 1)
+        number, action, count = (ir.Constant(_I64, value) for value in numbers)
+        builder.call(call, (number, args[0], action, count))
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
 def _pause(typing_context):
     def codegen(context, builder, signature, args):
         name = _PAUSE.get(platform.machine())
@@ -208,6 +236,7 @@ def _bit_length(typing_context, value):
 _load_acquire, _load_relaxed = _loader("acquire"), _loader("monotonic")
 _store_release, _store_relaxed = _storer("release"), _storer("monotonic")
 _fence_release, _fence_acquire = _fencer("release"), _fencer("acquire")
+_fence_full = _fencer("seq_cst")
 _prefetch_read, _prefetch_write = _prefetcher(False), _prefetcher(True)
 
 
@@ -244,6 +273,16 @@ def _overload_fence_release():
 @overload(fence_acquire)
 def _overload_fence_acquire():
     return lambda: _fence_acquire()
+
+
+@overload(fence_full)
+def _overload_fence_full():
+    return lambda: _fence_full()
+
+
+@overload(futex_wake)
+def _overload_futex_wake(address):
+    return lambda address: _futex_wake(address)
 
 
 @overload(pause)

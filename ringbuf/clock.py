@@ -1,6 +1,9 @@
 """Cycles into nanoseconds: one calibration a pipeline, shared by all of its processes."""
 
 import time
+from functools import cache
+
+import numpy as np
 
 from ringbuf.atomics import cycles
 from ringbuf.host import steady_counter
@@ -48,6 +51,14 @@ def _reading() -> tuple[int, int]:
             best = (after - before, counter, (before + after) // 2)
     assert best is not None
     return best[1], best[2]
+
+
+@cache
+def rate() -> float:
+    """Nanoseconds per cycle, measured once a process."""
+    clock = np.zeros(1, CLOCK)[0]
+    calibrate(clock)
+    return float(clock["ns_per_cycle"])
 
 
 def calibrate(clock, seconds: float = CALIBRATION_S) -> None:

@@ -11,9 +11,10 @@ its sequence, written last with a release store: the record publishes itself, in
 it takes anyway. Zeroed memory is sequence 0, before everything.
 
 *Gating readers* own a line each with the sequence they have released; the writer never writes
-further than a ring beyond the slowest. *Observers* own nothing and slow nobody: the writer
-marks a slot with a negative sequence before it touches it, so an observer that copies a record
-and looks again knows whether the copy is whole; it counts what it missed.
+further than a ring beyond the slowest. A reader that comes *after* another one reads only what
+that one has released (a barrier). Those that the writer does not wait for are in `lossy`; for
+their sake it marks a slot with a negative sequence before it touches it. A reader may sleep
+(`park`); the writer, and whoever it comes after, look for sleepers once a batch.
 
 A *stamp* beside each slot carries two cycle counts, so that latency is measured on every record
 while the records themselves stay a pure function of the input: `born` when the input that caused
@@ -22,6 +23,7 @@ the record came in (or was due), `sent` when the writer published it.
 A writer that is done *closes* the ring; a reader that has everything sees that it has ended.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +31,10 @@ import numpy as np
 from ringbuf.atomics import (
     at,
     copy_words,
-    fence_acquire,
+    cycles,
+    fence_full,
     fence_release,
+    futex_wake,
     load_acquire,
     load_relaxed,
     prefetch_read,
@@ -53,22 +57,54 @@ WRITER = record(
         ("gate", "i8"),  # the writer's own note of the slowest reader's position
         ("gated", "i8"),  # how many times the writer found the ring full
         ("high_water", "i8"),  # the most records that ever waited for the slowest reader
+        ("full_since", "i8"),  # cycle count; 0: the ring is not full
+        ("full", "i8"),  # cycles that it was full, before that
+        ("wakes", "i8"),  # sleeping readers woken
+        ("parkers", "i8"),  # how many lines may be those of sleepers; 0: no reader sleeps
+        ("heartbeat_ns", "i8"),  # CLOCK_MONOTONIC
+        ("pid", "i8"),
+        ("start_time", "i8"),  # of that process, clock ticks since boot
+        ("ns_per_cycle", "f8"),
     ]
 )
 READER = record(
     [
-        ("position", "i8"),  # everything up to here has been read and may be overwritten
-        ("gating", "i8"),  # 1: the writer waits for this reader
+        ("position", "i8"),  # everything up to here is done with and may be overwritten
+        ("missed", "i8"),  # records that a dropping reader lost
+        ("empty_since", "i8"),  # cycle count; 0: there is something to read
+        ("empty", "i8"),  # cycles that there was nothing, before that
+        ("heartbeat_ns", "i8"),  # CLOCK_MONOTONIC
+        ("pid", "i8"),
+        ("start_time", "i8"),  # of that process, clock ticks since boot
+        ("watched", "i8"),  # 1: others come after this one, and may sleep
+        # A line of its own: the writer looks at it in every batch, and it hardly ever changes.
+        ("policy", "i8"),  # Policy
+        ("after", "i8"),  # 0, or 1 + the number of the reader that this one comes after
+        ("parks", "i8"),  # 1: may sleep
+        ("parked", "i8"),  # 1: asleep; its lower half is the futex
         ("name", "S32"),
     ]
 )
 STAMP = record([("born", "i8"), ("sent", "i8")])
 
 WRITTEN, CLOSED = offset(WRITER, "written"), offset(WRITER, "closed")
-POSITION, GATING = offset(READER, "position"), offset(READER, "gating")
+PARKERS = offset(WRITER, "parkers")
+POSITION, WATCHED = offset(READER, "position"), offset(READER, "watched")
+POLICY, PARKED = offset(READER, "policy"), offset(READER, "parked")
 READERS = SPACING
 READERS_END = SPACING * (1 + READERS_MAX)
 assert WRITER.itemsize <= SPACING >= READER.itemsize
+
+
+class Policy(IntEnum):
+    """What a reader that lags behind means to the writer."""
+
+    NONE = 0  # nothing: there is no reader, or it has been retired
+    GATE = 1  # the writer waits for it
+    DROP = 2  # nothing: the reader loses records, and counts them
+
+
+GATE = Policy.GATE.value
 
 
 class Writer(NamedTuple):
@@ -82,7 +118,10 @@ class Writer(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """What a kernel needs to read; `line` is the reader's own, `writer` the writer's."""
+    """What a kernel needs to read; `line` is the reader's own, `writer` the writer's.
+
+    after: address of the position that bounds this reader, or 0.
+    """
 
     line: int
     slots: int
@@ -90,6 +129,7 @@ class Reader(NamedTuple):
     mask: int
     size: int
     writer: int
+    after: int
 
 
 @kernel
@@ -119,8 +159,20 @@ def room(writer, sequence, want):
         line.gate = slowest(writer, sequence - 1)
         free = line.gate + writer.mask + 2 - sequence
         line.high_water = max(line.high_water, sequence - 1 - line.gate)
-        line.gated += free < 1
+        time_full(line, free < 1)
     return min(free, want)
+
+
+@kernel
+def time_full(line, full):
+    """Keep the time that the ring is full; line is the WRITER record."""
+    if full:
+        line.gated += 1
+        if line.full_since == 0:
+            line.full_since = cycles()
+    elif line.full_since:
+        line.full += cycles() - line.full_since
+        line.full_since = 0
 
 
 @kernel
@@ -129,7 +181,7 @@ def slowest(writer, written):
     lowest = written
     for number in range(READERS_MAX):
         line = writer.line + READERS + number * SPACING
-        if load_relaxed(line + GATING):
+        if load_relaxed(line + POLICY) == GATE:
             lowest = min(lowest, load_acquire(line + POSITION))
     return lowest
 
@@ -155,14 +207,34 @@ def publish(writer, sequence, born, sent):
 
 @kernel
 def advance(writer, written):
-    """Note the last sequence published, for those who join or look on."""
+    """Note the last sequence published, for those who join or look on, and wake who sleeps."""
     store_release(writer.line + WRITTEN, written)
+    wake(writer.line)
+
+
+@kernel
+def wake(ring):
+    """Wake the readers that sleep; free of system calls, and of fences, where none does.
+
+    ring: its address. What they are to see has been stored before. Either we see that a reader
+    lies down, or it sees our stores in its last look: the full fences on both sides see to that.
+    """
+    parkers = load_relaxed(ring + PARKERS)
+    if parkers:
+        fence_full()
+        for number in range(parkers):
+            parked = ring + READERS + number * SPACING + PARKED
+            if load_relaxed(parked):
+                store_relaxed(parked, 0)  # before the call: one who is about to sleep sees it
+                futex_wake(parked)
+                at(ring, WRITER).wakes += 1
 
 
 @kernel
 def close(writer):
     """Say that nothing will follow."""
     store_release(writer.line + CLOSED, load_relaxed(writer.line + WRITTEN) + 1)
+    wake(writer.line)
 
 
 @kernel
@@ -183,8 +255,24 @@ def next_unread(reader):
 
 @kernel
 def arrived(reader, sequence):
-    """True when a record can be read."""
-    return load_acquire(slot(reader, sequence) + reader.size - 8) == sequence
+    """True when a record can be read: it is there, and the reader before us is done with it."""
+    if load_acquire(slot(reader, sequence) + reader.size - 8) != sequence:
+        return False
+    return reader.after == 0 or load_acquire(reader.after) >= sequence
+
+
+@kernel
+def awaited(reader, sequence):
+    """Like arrived(), and keeps the time that there is nothing to read."""
+    line = at(reader.line, READER)
+    there = arrived(reader, sequence)
+    if there:
+        if line.empty_since:
+            line.empty += cycles() - line.empty_since
+            line.empty_since = 0
+    elif line.empty_since == 0:
+        line.empty_since = cycles()
+    return there
 
 
 @kernel
@@ -195,36 +283,28 @@ def look_ahead(reader, sequence):
 
 @kernel
 def release(reader, sequence):
-    """Give the writer back every slot up to `sequence`."""
+    """Give the writer back every slot up to `sequence`, and let those after us have them."""
     store_release(reader.line + POSITION, sequence)
+    if load_relaxed(reader.line + WATCHED):
+        wake(reader.writer)
 
 
 @kernel
 def ended(reader, sequence):
-    """True when the writer is done and `sequence` will never come."""
+    """True when `sequence` will never come: the writer is done, or the reader before us is gone."""
     closed = load_acquire(reader.writer + CLOSED)
-    return 0 < closed <= sequence
+    if 0 < closed <= sequence:
+        return True
+    if reader.after == 0 or load_acquire(reader.after - POSITION + POLICY):
+        return False
+    return load_acquire(reader.after) < sequence
 
 
 @kernel
-def observe(reader, sequence, target, limit):
-    """Copy up to `limit` records from `sequence` on; how many, or -1 when lapped at the first.
-
-    A record is copied, then its sequence is read again: a copy that was overwritten meanwhile
-    does not count.
-    """
-    words = reader.size // 8
-    for count in range(limit):
-        address = slot(reader, sequence + count)
-        seen = load_acquire(address + reader.size - 8)
-        if seen == sequence + count:
-            copy_words(target + count * reader.size, address, words)
-            fence_acquire()
-            seen = load_relaxed(address + reader.size - 8)
-        if seen != sequence + count:
-            lapped = abs(seen) > sequence + count
-            return -1 if lapped and count == 0 else count
-    return limit
+def retire(ring, number):
+    """Have nobody wait for a reader any more: it has read everything, or has died for good."""
+    store_release(ring + READERS + number * SPACING + POLICY, 0)
+    wake(ring)
 
 
 @kernel
@@ -245,7 +325,9 @@ def push(writer, source, count, born):
 def ready(reader, limit):
     """How many records, up to `limit`, wait for the reader."""
     first = next_unread(reader)
-    count = 0
+    if limit < 1 or not awaited(reader, first):
+        return 0
+    count = 1
     while count < limit and arrived(reader, first + count):
         count += 1
     return count
@@ -267,10 +349,11 @@ def writer_of(base: int, capacity: int, size: int) -> Writer:
     return Writer(base, stamps + capacity * STAMP.itemsize, stamps, capacity - 1, size)
 
 
-def reader_of(base: int, capacity: int, size: int, number: int) -> Reader:
-    """A reader's view of a ring that starts at an address."""
+def reader_of(base: int, capacity: int, size: int, number: int, after: int = 0) -> Reader:
+    """A reader's view of a ring that starts at an address; after: as in its line."""
     writer = writer_of(base, capacity, size)
-    return Reader(reader_line(base, number), *writer[1:], writer.line)
+    bound = reader_line(base, after - 1) + POSITION if after else 0
+    return Reader(reader_line(base, number), *writer[1:], writer.line, bound)
 
 
 def lines(payload: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:

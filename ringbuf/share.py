@@ -4,45 +4,95 @@ from ringbuf.share import observe
 tops = observe("demo", "book").latest(1000, "top")   # a structured numpy array
 """
 
+import os
+import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf import memory, ring
+from ringbuf import lossy, memory, ring
+from ringbuf.clock import rate
+from ringbuf.host import start_time
 from ringbuf.memory import READER as READER_ROLE
 from ringbuf.memory import WRITER as WRITER_ROLE
 from ringbuf.memory import Segment, SegmentError
+from ringbuf.park import rise
 from ringbuf.record import from_description, layout_text
+from ringbuf.ring import Policy
 
 KIND = "ring"
+MIRROR_SHARE = 4  # a mirror takes over at most this part of a ring at a time
 Layouts = dict[str, tuple[int, np.dtype]]
 
 
+class Seat(NamedTuple):
+    """One reader of a ring, as the ring is made for it."""
+
+    name: str
+    policy: Policy = Policy.GATE
+    after: str = ""  # the reader whose releases bound this one
+    parks: bool = False  # whether it may sleep
+
+
 def create_ring(
-    pipeline: str, part: str, layouts: Layouts, capacity: int, readers: Sequence[str]
+    pipeline: str, part: str, layouts: Layouts, capacity: int, readers: Sequence[str | Seat]
 ) -> Segment:
-    """Make a ring with its gating readers' lines, so that the writer waits for them from the start.
+    """Make a ring with its readers' lines, so that the writer waits for them from the start.
 
     layouts: name -> (kind that marks such a record, or -1 for all; dtype), all of one size.
+    readers: a name alone is a gating reader that comes after no other and never sleeps.
     """
+    seats = [Seat(seat) if isinstance(seat, str) else seat for seat in readers]
     (size,) = {dtype.itemsize for _, dtype in layouts.values()}
     smallest = 2 * ring.RELEASE_EVERY
     if capacity < smallest or capacity & (capacity - 1):
         raise SegmentError(
             f"ring {part}: capacity {capacity} is not a power of two from {smallest} up"
         )
-    if len(readers) > ring.READERS_MAX:
-        raise SegmentError(f"ring {part}: {len(readers)} readers, at most {ring.READERS_MAX}")
-    if len(set(readers)) < len(readers) or not all(0 < len(n.encode()) <= 32 for n in readers):
-        raise SegmentError(f"ring {part}: readers need different names of 1 to 32 bytes")
+    _check_seats(part, seats)
 
-    def gate(segment: Segment) -> None:
-        for line, name in zip(ring.lines(segment.payload)[1], readers, strict=False):
-            line["name"], line["gating"] = name.encode(), 1
+    def fill(segment: Segment) -> None:
+        writer, lines = ring.lines(segment.payload)
+        writer["ns_per_cycle"] = rate()
+        seat_readers(writer, lines, seats)
 
     length = ring.bytes_needed(capacity, size)
     text = layout_text(layouts)
-    return memory.create(pipeline, part, KIND, length, text, capacity, size, gate)
+    return memory.create(pipeline, part, KIND, length, text, capacity, size, fill)
+
+
+def _check_seats(part: str, seats: Sequence[Seat]) -> None:
+    names = [seat.name for seat in seats]
+    if len(seats) > ring.READERS_MAX:
+        raise SegmentError(f"ring {part}: {len(seats)} readers, at most {ring.READERS_MAX}")
+    if len(set(names)) < len(names) or not all(0 < len(name.encode()) <= 32 for name in names):
+        raise SegmentError(f"ring {part}: readers need different names of 1 to 32 bytes")
+    gating = [seat.name for seat in seats if seat.policy is Policy.GATE]
+    for place, seat in enumerate(seats):
+        if seat.after and seat.after not in names[:place]:
+            raise SegmentError(
+                f"ring {part}: reader {seat.name!r} comes after {seat.after!r}, which must be "
+                f"named before it; there are {_listed(names[:place])}"
+            )
+        if seat.after and not {seat.name, seat.after} <= {*gating}:
+            raise SegmentError(
+                f"ring {part}: {seat.name!r} after {seat.after!r}: one that drops records can "
+                "neither come after another nor before; let both gate"
+            )
+
+
+def seat_readers(writer: np.ndarray, lines: Sequence[np.ndarray], seats: Sequence[Seat]) -> None:
+    """Fill the lines of a ring's readers in, and what the writer has to know of them."""
+    names = [seat.name for seat in seats]
+    for number, seat in enumerate(seats):
+        line = lines[number]
+        line["name"], line["policy"], line["parks"] = seat.name.encode(), seat.policy, seat.parks
+        if seat.after:
+            line["after"] = 1 + names.index(seat.after)
+            lines[names.index(seat.after)]["watched"] |= seat.parks
+        if seat.parks:
+            writer["parkers"] = number + 1
 
 
 def _geometry(segment: Segment) -> tuple[int, int, int]:
@@ -63,6 +113,8 @@ class RingWriter:
         self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
         self.view = ring.writer_of(*_geometry(self.segment))
         self.segment.hold(WRITER_ROLE, "writer")
+        self.line = ring.lines(self.segment.payload)[0]
+        _sign_in(self.line)
         self.written = int(ring.recover(self.view))
 
     def push(self, records: np.ndarray, born: int = 0) -> int:
@@ -71,6 +123,10 @@ class RingWriter:
         assert records.dtype.itemsize == self.view.size
         return int(ring.push(self.view, records.ctypes.data, len(records), born))
 
+    def beat(self, now_ns: int) -> None:
+        """Show that the writer lives; now_ns: CLOCK_MONOTONIC."""
+        self.line["heartbeat_ns"] = now_ns
+
     def close(self) -> None:
         """Say that nothing will follow, and give the role up."""
         ring.close(self.view)
@@ -78,23 +134,53 @@ class RingWriter:
 
 
 class RingReader:
-    """A gating reader: the writer waits for it. `view` is what kernels take."""
+    """A reader with a line of its own. `view` is what kernels take.
+
+    One that drops records reads a mirror, in private memory: call refresh() before reading.
+    """
 
     def __init__(self, pipeline: str, part: str, layouts: Layouts, name: str) -> None:
         text = layout_text(layouts)
         self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
         base, capacity, size = _geometry(self.segment)
-        names = [bytes(line["name"]).decode() for line in ring.lines(self.segment.payload)[1]]
+        lines = ring.lines(self.segment.payload)[1]
+        names = [bytes(line["name"]).decode() for line in lines]
         if not name or name not in names:
             raise SegmentError(f"ring {part}: has no reader {name!r}; it has {_listed(names)}")
-        number = names.index(name)
-        self.segment.hold(READER_ROLE + number, f"reader {name!r}")
-        self.view = ring.reader_of(base, capacity, size, number)
-        slots = self.view.slots - base
+        self.number = names.index(name)
+        self.line = lines[self.number]
+        self.segment.hold(READER_ROLE + self.number, f"reader {name!r}")
+        _sign_in(self.line)
+        after = int(self.line["after"])
+        self.shared = ring.reader_of(base, capacity, size, self.number, after)
+        rise(self.shared)  # one that died asleep left its mark
+        slots = self.shared.slots - base
         self.slots = self.segment.payload[slots : slots + capacity * size]
+        self.drops = int(self.line["policy"]) == Policy.DROP
+        self.view = self._mirrored(capacity, size) if self.drops else self.shared
+
+    def _mirrored(self, capacity: int, size: int) -> ring.Reader:
+        """The view of private memory of the ring's shape."""
+        self.slots = np.zeros(capacity * size, np.uint8)
+        self.stamps = np.zeros(capacity, ring.STAMP)
+        slots, stamps = self.slots.ctypes.data, self.stamps.ctypes.data
+        return self.shared._replace(slots=slots, stamps=stamps)
+
+    def refresh(self) -> int:
+        """Fill the mirror of one that drops records, if it has read it out; how many came."""
+        if not self.drops:
+            return 0
+        limit = (self.view.mask + 1) // MIRROR_SHARE
+        return int(lossy.mirror(self.shared, self.view, limit))
+
+    @property
+    def missed(self) -> int:
+        """How many records were lost on one that drops records."""
+        return int(self.line["missed"])
 
     def take(self, dtype: np.dtype, limit: int) -> np.ndarray:
         """A view of the records that wait, in place, up to the ring's end; release them after."""
+        self.refresh()
         first = int(ring.next_unread(self.view))
         start = first & self.view.mask
         count = int(ring.ready(self.view, min(limit, self.view.mask + 1 - start)))
@@ -109,8 +195,21 @@ class RingReader:
         """True when the writer is done and everything has been read."""
         return bool(ring.ended(self.view, ring.next_unread(self.view)))
 
+    def beat(self, now_ns: int) -> None:
+        """Show that the reader lives; now_ns: CLOCK_MONOTONIC."""
+        self.line["heartbeat_ns"] = now_ns
+
     def close(self) -> None:
+        """Leave. Nobody waits any more for one that has read to the end; for another, they do."""
+        if self.segment.file >= 0 and self.ended:
+            ring.retire(self.shared.writer, self.number)
         self.segment.close()
+
+
+def _sign_in(line: np.ndarray) -> None:
+    """Say in a line whose it is now."""
+    line["pid"], line["start_time"] = os.getpid(), start_time(os.getpid())
+    line["heartbeat_ns"] = time.monotonic_ns()
 
 
 class Observer:
@@ -143,15 +242,13 @@ class Observer:
         """Copies of the next records, shape (up to limit,); `missed` grows by what was lost."""
         records = np.zeros(limit, self.dtype)
         while True:
-            count = int(ring.observe(self.view, self.next, records.ctypes.data, limit))
+            count = int(lossy.observe(self.view, self.next, records.ctypes.data, limit))
             if count >= 0:
                 self.next += count
                 return records[:count]
-            # Rejoin half a ring behind the writer: at the very edge we would be lapped again.
-            newest = int(self.writer["written"])
-            rejoin = max(newest - self.capacity // 2, self.next + 1)
-            self.missed += rejoin - self.next
-            self.next = rejoin
+            rejoined = int(lossy.rejoin_at(self.view, self.next))
+            self.missed += rejoined - self.next
+            self.next = rejoined
 
     def select(self, records: np.ndarray, layout: str) -> np.ndarray:
         """Those of some polled records that are of one layout, as that layout."""

@@ -7,7 +7,7 @@ from ringbuf.atomics import at, prefetch_read
 from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE, offset, record
-from ringbuf.ring import arrived, claim, next_free, next_unread, publish, room, slot, stamp
+from ringbuf.ring import arrived, awaited, claim, next_free, next_unread, publish, room, slot, stamp
 from workers import depth
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.kernels import orderbook
@@ -153,7 +153,7 @@ def turn(state, reader, writer, limit, patience):
     known = sequence - 1  # everything up to here is known to have arrived
     free = 0
     while sequence - first < limit:
-        if known < sequence and not arrived(reader, sequence):
+        if known < sequence and not awaited(reader, sequence):
             let_go(reader, sequence - 1, writer, keeper.target - 1)
             show_moved(state)
             patience = wait_for(reader, sequence, patience)

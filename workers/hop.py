@@ -9,7 +9,7 @@ from ringbuf.ring import (
     RELEASE_EVERY,
     STAMP,
     advance,
-    arrived,
+    awaited,
     look_ahead,
     release,
     stamp,
@@ -48,10 +48,12 @@ def pick_up(timing, reader, sequence):
 @kernel
 def wait_for(reader, sequence, patience):
     """Look for a record, `patience` times and once more; the looks left if it is there, else 0."""
-    while patience > 0 and not arrived(reader, sequence):
+    while not awaited(reader, sequence):
+        if patience <= 0:
+            return 0
         pause()
         patience -= 1
-    return max(patience, 1) if arrived(reader, sequence) else 0
+    return max(patience, 1)
 
 
 @kernel

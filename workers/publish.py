@@ -94,7 +94,7 @@ class Publisher(Stage):
     def _recount(self) -> None:
         """Go on counting where the ring says we are: the last slice may come once more."""
         for ring, reader in self.readers.items():
-            self.tally[ring] = int(next_unread(reader.view)) - 1
+            self.tally[ring] = int(next_unread(reader.view)) - 1 - reader.missed
         self.tally["received"] = self.tally["book"] + self.tally["risk"]
         self.before = []
         for n in range(len(self.sinks)):

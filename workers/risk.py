@@ -10,7 +10,7 @@ from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE, record, slot_record
-from ringbuf.ring import arrived, claim, next_free, next_unread, publish, room, slot
+from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
 from workers import scenarios as history
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
@@ -271,7 +271,7 @@ def turn(state, reader, writer, limit, patience):
     desk.asks = -1
     free = 0
     while sequence - first < limit:
-        if not arrived(reader, sequence):
+        if not awaited(reader, sequence):
             let_go(reader, sequence - 1, writer, desk.target - 1)
             patience = wait_for(reader, sequence, patience)
             if patience == 0:

@@ -11,16 +11,20 @@ import psutil
 from ringbuf import ring
 from ringbuf.board import Board
 from ringbuf.panel import Command, Equation, Life, Panel
+from ringbuf.park import Bed
 from ringbuf.share import RingReader, RingWriter
 
 TURN_RECORDS = 4096  # at most so many records between two looks at signals and commands
 LOOK_NS = 1_000_000  # between two looks at signals and commands, and two signs of life
 HOLD_S = 0.002  # between two looks at whether a held stage may begin
 SLEEP_S = (0.00005, 0.001)  # the first and the longest sleep of the back-off
+PARK_S = 0.25  # the longest sleep of one that is parked: commands and signs of life need looks
 
 # How many empty looks a compiled turn takes before it returns, by wait strategy: spinning inside
-# the kernel is what makes a hand-over fast, and is what must not be done on a shared core.
-PATIENCE = {"spin": 10_000, "yield": 50, "backoff": 200}
+# the kernel is what makes a hand-over fast, and is what must not be done on a shared core. Who
+# parks spins about as long as being woken takes (30 us): at worst that doubles the wait.
+PATIENCE = {"spin": 10_000, "yield": 50, "backoff": 200, "park": 2_000}
+PATIENCE_SHARED = 50
 
 
 @dataclass
@@ -32,12 +36,25 @@ class Links:
     writers: dict[str, RingWriter] = field(default_factory=dict)
     boards: dict[str, Board] = field(default_factory=dict)
 
+    @property
+    def dropping(self) -> list[RingReader]:
+        """The readers that read a mirror, which must be filled."""
+        return [reader for reader in self.readers.values() if reader.drops]
+
+    def beat(self, now_ns: int) -> None:
+        """Show in the rings that the stage lives."""
+        for reader in self.readers.values():
+            reader.beat(now_ns)
+        for writer in self.writers.values():
+            writer.beat(now_ns)
+
     def warm(self) -> None:
         """Have what Python calls between turns compiled before anybody waits for it."""
         for reader in self.readers.values():
             reader.release(int(ring.next_unread(reader.view)) - 1)
             ring.ready(reader.view, 0)
             ring.ended(reader.view, 0)
+            reader.refresh()
         for board in self.boards.values():
             board.row(0)
 
@@ -87,22 +104,45 @@ class Stage:
 
 
 class Waiter:
-    """What a process does between turns that found nothing, by strategy."""
+    """What a process does between turns that found nothing, by strategy.
 
-    def __init__(self, strategy: str) -> None:
+    alone: whether the process has its core for itself.
+    """
+
+    def __init__(self, strategy: str, alone: bool = True) -> None:
         self.strategy = strategy
         self.patience = PATIENCE[strategy]
+        if strategy == "park" and not alone:
+            self.patience = PATIENCE_SHARED
         self.sleep_s = SLEEP_S[0]
+        self.bed: Bed | None = None
+        self.hindered = False  # there was something to read, and yet no work was done
+
+    def make_bed(self, stages: Sequence[Stage]) -> None:
+        """Have these stages sleep on their rings, if they park and nothing else feeds them."""
+        self.bed = None
+        if self.strategy == "park" and all(stage.READS for stage in stages):
+            ends = [reader for stage in stages for reader in stage.links.readers.values()]
+            self.bed = Bed([reader.shared for reader in ends])
+            self.bed.warm()
 
     def after(self, work: int) -> None:
-        """Spin on, give the core away, or sleep ever longer (to a bound)."""
+        """Spin on, give the core away, or sleep: until woken, or ever longer (to a bound)."""
         if work or self.strategy == "spin":
-            self.sleep_s = SLEEP_S[0]
+            self.sleep_s, self.hindered = SLEEP_S[0], False
         elif self.strategy == "yield":
             time.sleep(0)
-        else:
+        elif self.bed is None or not self._parked(self.bed):
             time.sleep(self.sleep_s)
             self.sleep_s = min(2 * self.sleep_s, SLEEP_S[1])
+
+    def _parked(self, bed: Bed) -> bool:
+        """Sleep on the rings; False where that does not help, since what is full is an output."""
+        if bed.sleep(PARK_S):
+            self.hindered = False
+            return True
+        before, self.hindered = self.hindered, True
+        return not before
 
 
 def run(
@@ -123,6 +163,7 @@ def run(
         _await_release(panel, stopping)
         panel.live(Life.RUNNING)
     cycles = [_Cycle(stage, panel) for stage, panel in stages]
+    waiter.make_bed([cycle.stage for cycle in cycles])
     due_ns = 0
     while cycles:
         now_ns = time.monotonic_ns()
@@ -133,7 +174,9 @@ def run(
         # A stage that shares its process never spins: what it waits for comes from another.
         patience = waiter.patience if len(cycles) == 1 else 0
         waiter.after(sum([cycle.turn(patience) for cycle in cycles]))
-        cycles = [cycle for cycle in cycles if not cycle.stage.finished]
+        if any(cycle.stage.finished for cycle in cycles):
+            cycles = [cycle for cycle in cycles if not cycle.stage.finished]
+            waiter.make_bed([cycle.stage for cycle in cycles])
 
 
 def _await_release(panel: Panel, stopping: Callable[[], bool]) -> None:
@@ -148,11 +191,15 @@ class _Cycle:
 
     def __init__(self, stage: Stage, panel: Panel) -> None:
         self.stage, self.panel = stage, panel
+        self.dropping = stage.links.dropping
         self.turns = self.idle_turns = 0  # since the last look
 
     def turn(self, patience: int) -> int:
         """Turn once; a stage that is finished with it leaves."""
         with _failure_shown(self.panel):
+            for reader in self.dropping:  # and do not wait for more in the kernel: none would come
+                reader.refresh()
+                patience = 0
             work = self.stage.turn(patience)
             self.turns += 1
             self.idle_turns += work == 0
@@ -167,6 +214,7 @@ class _Cycle:
         status["idle_turns"] += self.idle_turns
         self.turns = self.idle_turns = 0
         self.panel.beat()
+        self.stage.links.beat(time.monotonic_ns())
         if self.panel.life is Life.RUNNING and (stopping or self.panel.told is Command.STOP):
             with _failure_shown(self.panel):
                 self.stage.drain()

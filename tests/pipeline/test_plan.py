@@ -9,6 +9,8 @@ from pipeline import plan
 from pipeline.config import STAGES, Config, ConfigError
 from pipeline.plan import TAP, check_stages
 from ringbuf import memory
+from ringbuf.ring import Policy
+from ringbuf.share import Seat
 from tuning.topology import Core, Node, Topology
 
 GIB = 1 << 30
@@ -48,9 +50,14 @@ def placed(made: plan.Plan) -> dict:
     return {stage.name: (stage.core, stage.wait) for stage in made.stages}
 
 
+def readers(part: plan.SegmentPlan) -> tuple[str, ...]:
+    return tuple(seat.name for seat in part.readers)
+
+
 def test_one_core_is_shared_by_all_and_nobody_spins():
     made = plan.make(config(), host(1))
-    assert placed(made) == dict.fromkeys(STAGES, (0, "backoff"))
+    waits = {"ingest": "backoff"}
+    assert placed(made) == {name: (0, waits.get(name, "park")) for name in STAGES}
     assert "4 processes, 1 free cores: neighbours in the flow share a core" in made.notes[0]
     assert [len(process) for process in made.processes] == [1, 1, 1, 1]
 
@@ -59,9 +66,9 @@ def test_two_cores_are_shared_by_neighbours_in_the_flow():
     made = plan.make(config(), host(2))
     assert placed(made) == {
         "ingest": (0, "backoff"),
-        "book": (0, "backoff"),
-        "risk": (1, "backoff"),
-        "publisher": (1, "backoff"),
+        "book": (0, "park"),
+        "risk": (1, "park"),
+        "publisher": (1, "park"),
     }
     assert "share" in made.notes[0]
     assert made.notes[1:] == ("core 0: ingest", "core 0: book", "core 1: risk", "core 1: publisher")
@@ -111,7 +118,7 @@ def test_all_cores_named_and_one_stage_left_over():
     named = {"ingest": {"core": 0}, "book": {"core": 1}}
     made = plan.make(config(stages=named), host(2))
     assert {made.stage(name).core for name in ("risk", "publisher")} <= {0, 1}
-    assert made.stage("risk").wait == "backoff"
+    assert made.stage("risk").wait == "park"
 
 
 def test_a_core_that_does_not_exist_is_refused_by_path():
@@ -126,7 +133,39 @@ def test_a_core_that_does_not_exist_is_refused_by_path():
 def test_a_wait_that_is_named_is_kept():
     named = {"ingest": {"wait": "spin"}, "book": {"wait": "yield"}, "risk": {"wait": "backoff"}}
     waits = [stage.wait for stage in plan.make(config(stages=named), host(1)).stages]
-    assert waits == ["spin", "yield", "backoff", "backoff"]
+    assert waits == ["spin", "yield", "backoff", "park"]
+
+
+def test_one_process_waits_in_one_way():
+    named = {"book": {"wait": "spin"}, "risk": {"wait": "yield"}}
+    with pytest.raises(ConfigError, match=r"in two ways \(book spin, risk yield\); give it one"):
+        plan.make(config(stages=named, processes=[["book", "risk"]]), host(2))
+
+
+def test_who_takes_in_from_outside_cannot_sleep_on_a_ring():
+    with pytest.raises(ConfigError, match=r"stages\.ingest\.wait: .* use 'backoff'"):
+        plan.make(config(stages={"ingest": {"wait": "park"}}), host(2))
+    named = {"book": {"wait": "park"}}
+    with pytest.raises(ConfigError, match=r"stages\.ingest\.wait: .* use 'backoff'"):
+        plan.make(config(stages=named, processes=[["ingest", "book"]]), host(2))
+
+
+def test_readers_sleep_drop_and_come_after_others_as_configured():
+    manners = {"risk": {"wait": "park", "after": {"book": "publisher"}},
+               "publisher": {"lag": {"risk": "drop"}}}  # fmt: skip
+    made = plan.make(config(stages=manners), host(4))
+    seats = {part.name: part.readers for part in made.segments_of("ring")}
+    assert seats["book"] == (
+        Seat("publisher", Policy.GATE, "", False),
+        Seat("risk", Policy.GATE, "publisher", True),
+    )
+    assert seats["risk"] == (Seat("publisher", Policy.DROP, "", False),)
+
+
+def test_nobody_comes_after_a_stage_that_is_not_there():
+    manners = {"risk": {"after": {"book": "publisher"}}}
+    with pytest.raises(ConfigError, match=r"stages\.risk\.after\.book: there is no publisher"):
+        plan.make(config(stages=manners, publisher={}), host(4))
 
 
 def test_stages_that_share_a_process_share_its_core():
@@ -150,7 +189,7 @@ def test_stages_of_one_process_cannot_have_two_cores():
 def test_only_the_stages_that_have_work_are_there():
     bare = plan.make(config(risk={}, publisher={}), host(2))
     assert [stage.name for stage in bare.stages] == ["ingest", "book"]
-    assert [(part.kind, part.name, part.readers) for part in bare.segments] == [
+    assert [(part.kind, part.name, readers(part)) for part in bare.segments] == [
         ("ring", "events", ("book",)),
         ("ring", "book", ()),
         ("board", "instruments", ()),
@@ -159,13 +198,13 @@ def test_only_the_stages_that_have_work_are_there():
         ("panel", "book", ()),
     ]
     unheard = plan.make(config(publisher={}), host(2))
-    assert unheard.segments_of("ring")[1].readers == ("risk",)
-    assert unheard.segments_of("ring")[2].readers == ()
+    assert readers(unheard.segments_of("ring")[1]) == ("risk",)
+    assert readers(unheard.segments_of("ring")[2]) == ()
 
 
 def test_rings_are_as_large_as_asked_and_gated_by_all_who_read_them():
     made = plan.make(config(rings={"events": 128, "book": 256, "risk": 512}), host(2), ("book",))
-    rings = {part.name: (part.capacity, part.readers) for part in made.segments_of("ring")}
+    rings = {part.name: (part.capacity, readers(part)) for part in made.segments_of("ring")}
     assert rings == {
         "events": (128, ("book",)),
         "book": (256, ("risk", "publisher", TAP)),
@@ -209,5 +248,8 @@ def test_a_plan_is_a_pure_function_and_every_stage_has_a_core(cores, threads, no
     assert all(stage.node == there.core(stage.core).node for stage in made.stages)
     for stage in made.stages:
         others = [s for s in made.stages if s.process != stage.process and s.core == stage.core]
-        assert stage.wait == ("backoff" if others else "spin")
+        group = [s.name for s in made.stages if s.process == stage.process]
+        asleep = "backoff" if "ingest" in group else "park"
+        assert stage.wait == (asleep if others else "spin")
+        assert stage.alone == (not others)
     assert len({stage.core for stage in made.stages}) == min(len(made.processes), cores * threads)

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ringbuf import ring
+from ringbuf import lossy, ring
 from ringbuf.atomics import at, copy_words
 from ringbuf.jit import compiled
 from ringbuf.record import slot_record
@@ -18,7 +18,7 @@ READERS = 3
 def payload_of(capacity, size, readers):
     payload = np.zeros(ring.bytes_needed(capacity, size), np.uint8)
     for line in ring.lines(payload)[1][:readers]:
-        line["gating"] = 1
+        line["policy"] = 1
     return payload
 
 
@@ -112,7 +112,7 @@ class RingMachine(RuleBasedStateMachine):
     def observe(self, limit):
         copies = np.zeros(limit, self.dtype)
         sequence = self.looked_at + self.missed + 1
-        count = ring.observe(self.onlooker, sequence, copies.ctypes.data, limit)
+        count = lossy.observe(self.onlooker, sequence, copies.ctypes.data, limit)
         oldest = len(self.naive.written) - self.capacity + 1
         if count < 0:
             assert sequence < oldest or self.half_written(sequence)
@@ -186,7 +186,7 @@ def test_room_comes_back_as_the_reader_releases(full):
 
 def test_a_reader_that_does_not_gate_is_not_waited_for(full):
     payload, writer = full
-    ring.lines(payload)[1][0]["gating"] = 0
+    ring.lines(payload)[1][0]["policy"] = 0
     assert ring.room(writer, 5, 10) == 4
 
 
@@ -212,8 +212,8 @@ def test_a_claimed_record_shows_to_nobody(full):
     ring.claim(writer, 5)
     assert not ring.arrived(reader, 5)
     copy = np.zeros(1, SMALL)
-    assert ring.observe(reader, 1, copy.ctypes.data, 1) == -1  # overwritten from here on
-    assert ring.observe(reader, 5, copy.ctypes.data, 1) == 0
+    assert lossy.observe(reader, 1, copy.ctypes.data, 1) == -1  # overwritten from here on
+    assert lossy.observe(reader, 5, copy.ctypes.data, 1) == 0
     assert ring.recover(writer) == 4
 
 

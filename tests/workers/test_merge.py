@@ -191,7 +191,7 @@ def test_a_full_ring_takes_nothing_and_is_counted():
     count = CAPACITY + 10
     merged = Merge([[Heard(n, 1, int(Event.SYSTEM)) for n in range(count)]])
     line = at(ring.reader_line(merged.ring.ctypes.data, 0), READER)
-    line.gating = 1
+    line.policy = 1
     assert merged.turn(limit=count) == (Reason.BUDGET, CAPACITY)
     assert merged.turn() == (Reason.FULL, 0)
     assert merged.counts()["full"] == 1

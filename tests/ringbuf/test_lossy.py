@@ -1,0 +1,175 @@
+"""A reader that drops records: what it is given is whole and in order, what it lost is counted."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ringbuf import memory
+from ringbuf.atomics import at
+from ringbuf.jit import compiled
+from ringbuf.lossy import rejoin_at
+from ringbuf.record import slot_record
+from ringbuf.ring import STAMP, Policy, claim, next_free, stamp
+from ringbuf.share import MIRROR_SHARE, RingReader, RingWriter, Seat, create_ring
+from tests.ringbuf.segments import fork, wait
+
+RECORD = slot_record([("value", "i8"), ("twice", "i8")])
+LAYOUTS = {"record": (-1, RECORD)}
+CAPACITY = 128
+DROPPER = [Seat("dropper", Policy.DROP)]
+
+
+def make(pipeline, seats=DROPPER):
+    create_ring(pipeline, "there", LAYOUTS, CAPACITY, seats).close()
+    writer = RingWriter(pipeline, "there", LAYOUTS)
+    return writer, RingReader(pipeline, "there", LAYOUTS, "dropper")
+
+
+def push(writer, count, born=0):
+    first = int(next_free(writer.view))
+    records = np.zeros(count, RECORD)
+    records["value"] = np.arange(first, first + count)
+    records["twice"] = 2 * records["value"]
+    return writer.push(records, born)
+
+
+def take(reader):
+    """What the mirror holds, checked and released."""
+    taken = reader.take(RECORD, CAPACITY).copy()
+    assert (taken["value"] == taken["sequence"]).all()
+    assert (taken["twice"] == 2 * taken["value"]).all()
+    if len(taken):
+        reader.release(int(taken["sequence"][-1]))
+    return taken["sequence"].tolist()
+
+
+def drain(reader):
+    seen = []
+    while more := take(reader):
+        seen += more
+    return seen
+
+
+def test_the_writer_does_not_wait(pipeline):
+    writer, reader = make(pipeline)
+    for _ in range(10):
+        assert push(writer, CAPACITY) == CAPACITY
+    assert int(writer.line["gated"]) == 0
+    assert int(reader.line["position"]) == 0
+
+
+def test_one_that_keeps_up_loses_nothing(pipeline):
+    writer, reader = make(pipeline)
+    seen = []
+    for _ in range(20):
+        push(writer, CAPACITY // MIRROR_SHARE)
+        seen += drain(reader)
+    assert seen == list(range(1, 20 * (CAPACITY // MIRROR_SHARE) + 1))
+    assert reader.missed == 0
+
+
+def test_one_that_is_lapped_goes_on_half_a_ring_behind_and_knows_what_it_lost(pipeline):
+    writer, reader = make(pipeline)
+    for _ in range(5):
+        push(writer, CAPACITY)
+    newest = 5 * CAPACITY
+    seen = take(reader)
+    assert seen[0] == newest - CAPACITY // 2
+    assert reader.missed == seen[0] - 1
+    seen += drain(reader)
+    assert seen == list(range(seen[0], newest + 1))
+    assert reader.missed + len(seen) == newest == int(reader.line["position"])
+
+
+def test_what_the_mirror_holds_stays_whole_while_the_writer_laps(pipeline):
+    writer, reader = make(pipeline)
+    push(writer, CAPACITY)
+    held = reader.take(RECORD, CAPACITY)
+    for _ in range(3):
+        push(writer, CAPACITY)
+    assert held["value"].tolist() == list(range(1, CAPACITY // MIRROR_SHARE + 1))
+    assert take(reader) == held["value"].tolist()
+
+
+def test_stamps_come_with_their_records(pipeline):
+    writer, reader = make(pipeline)
+    push(writer, 3, born=77)
+    reader.refresh()
+    assert [int(at(int(stamp(reader.view, n)), STAMP).born) for n in (1, 2, 3)] == [77, 77, 77]
+
+
+def test_a_record_that_is_being_rewritten_is_not_taken(pipeline):
+    writer, reader = make(pipeline)
+    push(writer, CAPACITY)
+    claim(writer.view, CAPACITY + 1)  # begun, not done: record 1 is gone
+    assert take(reader)[0] > 1
+    assert reader.missed > 0
+
+
+def test_it_ends_when_the_writer_is_done_and_counts_to_the_last(pipeline):
+    writer, reader = make(pipeline)
+    for _ in range(3):
+        push(writer, CAPACITY)
+    writer.close()
+    read = 0
+    while not reader.ended:
+        read += len(take(reader))
+    assert read + reader.missed == 3 * CAPACITY
+    reader.close()
+    assert int(reader.line["policy"]) == 0
+
+
+def test_a_gating_reader_beside_it_loses_nothing(pipeline):
+    writer, dropper = make(pipeline, [Seat("keeper"), *DROPPER])
+    keeper = RingReader(pipeline, "there", LAYOUTS, "keeper")
+    kept = []
+    for _ in range(10):
+        push(writer, CAPACITY)
+        kept += drain(keeper)
+    assert kept == list(range(1, 10 * CAPACITY + 1))
+    take(dropper)
+    assert dropper.missed > 8 * CAPACITY
+
+
+def test_a_busy_writer_in_another_process(pipeline):
+    writer, reader = make(pipeline)
+    rounds = 3_000 if compiled() else 30
+
+    def write():
+        for _ in range(rounds):
+            assert push(writer, 64) == 64
+        writer.close()
+
+    child = fork(write)
+    read, last = 0, 0
+    while not reader.ended:
+        taken = take(reader)
+        assert taken == sorted(taken)
+        assert not taken or taken[0] > last
+        last = taken[-1] if taken else last
+        read += len(taken)
+    assert wait(child) == 0
+    assert read > 0
+    assert read + reader.missed == 64 * rounds
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, CAPACITY)), max_size=40))
+def test_read_and_missed_are_always_what_was_written(steps):
+    pipeline = "test-lossy-property"
+    for name in memory.names(pipeline):
+        memory.unlink(name)
+    writer, reader = make(pipeline)
+    try:
+        read = 0
+        for reads, count in steps:
+            if reads:
+                read += len(take(reader))
+            else:
+                push(writer, count)
+            assert read + reader.missed == int(reader.line["position"])
+        while taken := take(reader):
+            read += len(taken)
+        assert read + reader.missed == writer.written + int(writer.line["written"])
+        assert int(rejoin_at(reader.shared, 1)) >= 2
+    finally:
+        memory.unlink(writer.segment.name)
