@@ -34,12 +34,12 @@ TALLY = record(
 
 
 @kernel
-def produce(tally, writer, last, stamped, looks):
-    """Send records up to `last`; returns early after `looks` looks at a full ring."""
+def produce(tally, writer, last, stamped, looks, batch):
+    """Send records up to `last`, as many as `batch` at once; ends early, after `looks` in vain."""
     mine = at(tally, TALLY)
     sequence, empty = mine.next, 0
     while sequence <= last and empty < looks:
-        end = sequence + ring.room(writer, sequence, min(BATCH, last + 1 - sequence))
+        end = sequence + ring.room(writer, sequence, min(batch, last + 1 - sequence))
         if end == sequence:
             pause()
             empty += 1
@@ -198,16 +198,18 @@ def looks_of(shared: bool) -> int:
 
 
 class Rings:
-    """Fresh rings for one round, each with so many gating readers; their names end with it."""
+    """Fresh rings for one round, each with so many gating readers; their names end with it.
 
-    def __init__(self, capacity: int, **readers: int) -> None:
+    parks: whether those readers may sleep.
+    """
+
+    def __init__(self, capacity: int, parks: bool = False, **readers: int) -> None:
         self.pipeline = f"bench-{os.getpid()}"
-        self.segments = [
-            share.create_ring(
-                self.pipeline, name, LAYOUTS, capacity, [reader_name(i) for i in range(count)]
-            )
-            for name, count in readers.items()
-        ]
+        self.segments = []
+        for name, count in readers.items():
+            seats = [share.Seat(reader_name(number), parks=parks) for number in range(count)]
+            made = share.create_ring(self.pipeline, name, LAYOUTS, capacity, seats)
+            self.segments.append(made)
 
     def __enter__(self) -> "Rings":
         return self
