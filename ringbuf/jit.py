@@ -46,13 +46,23 @@ def module_file(module: str) -> Path | None:
 
 
 @cache
+def source_of(path: Path) -> bytes:
+    """A file as it was when this process first asked.
+
+    Kernels are made of the constants that were imported then: were the file read anew after it
+    has changed, old machine code would be kept under the new source's name.
+    """
+    return path.read_bytes()
+
+
+@cache
 def imports_of(module: str) -> frozenset[str]:
     """The project's modules that one module names in its import lines, and its package."""
     path = module_file(module)
     assert path is not None, module
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = {module.rpartition(".")[0]}  # whose __init__ runs first
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(ast.parse(source_of(path))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -95,7 +105,7 @@ def source_digest(module: str) -> str:
     for name in closure_of(module):
         path = module_file(name)
         assert path is not None
-        digest.update(name.encode() + b"\0" + path.read_bytes())
+        digest.update(name.encode() + b"\0" + source_of(path))
     return digest.hexdigest()
 
 

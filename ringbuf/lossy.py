@@ -17,10 +17,13 @@ from ringbuf.atomics import (
     load_acquire,
     load_relaxed,
     store_relaxed,
+    store_release,
 )
 from ringbuf.jit import kernel
+from ringbuf.record import offset
 from ringbuf.ring import READER, STAMP, WRITTEN, arrived, next_unread, release, slot, stamp
 
+SKIP_TO = offset(READER, "skip_to")
 STAMP_WORDS = STAMP.itemsize // 8
 TRIES = 8  # how often a mirror rejoins in one go
 
@@ -72,11 +75,28 @@ def mirror(reader, private, limit):
             count += 1
         if count or outcome == 0:
             return count
-        skipped_to = rejoin_at(reader, first)
-        at(reader.line, READER).missed += skipped_to - first
-        release(reader, skipped_to - 1)
-        first = skipped_to
+        first = skip(reader, first, rejoin_at(reader, first))
     return 0
+
+
+@kernel
+def skip(reader, first, to):
+    """Go on at another record; returns it. What is missed counts once, whenever we die."""
+    line = at(reader.line, READER)
+    line.skip_missed = line.missed + to - first
+    store_release(reader.line + SKIP_TO, to)
+    settle(reader)
+    return to
+
+
+@kernel
+def settle(reader):
+    """Finish a skip: our own, or that of one who died in the middle of it."""
+    line = at(reader.line, READER)
+    if line.skip_to:
+        line.missed = line.skip_missed
+        release(reader, line.skip_to - 1)
+        store_release(reader.line + SKIP_TO, 0)
 
 
 @kernel

@@ -74,14 +74,15 @@ READER = record(
         ("empty_since", "i8"),  # cycle count; 0: there is something to read
         ("empty", "i8"),  # cycles that there was nothing, before that
         ("heartbeat_ns", "i8"),  # CLOCK_MONOTONIC
-        ("pid", "i8"),
+        ("pid", "i4"),
+        ("after", "i4"),  # 0, or 1 + the number of the reader that this one comes after
         ("start_time", "i8"),  # of that process, clock ticks since boot
         ("watched", "i8"),  # 1: others come after this one, and may sleep
         # A line of its own: the writer looks at it in every batch, and it hardly ever changes.
         ("policy", "i8"),  # Policy
-        ("after", "i8"),  # 0, or 1 + the number of the reader that this one comes after
-        ("parks", "i8"),  # 1: may sleep
         ("parked", "i8"),  # 1: asleep; its lower half is the futex
+        ("skip_to", "i8"),  # a dropping reader is about to go on here; 0: it is not
+        ("skip_missed", "i8"),  # and will have missed so many then
         ("name", "S32"),
     ]
 )
@@ -231,6 +232,15 @@ def wake(ring):
 
 
 @kernel
+def rouse(ring):
+    """Wake all who may sleep, after a death: who died may have taken the mark and not called."""
+    for number in range(load_relaxed(ring + PARKERS)):
+        parked = ring + READERS + number * SPACING + PARKED
+        store_relaxed(parked, 0)
+        futex_wake(parked)
+
+
+@kernel
 def close(writer):
     """Say that nothing will follow."""
     store_release(writer.line + CLOSED, load_relaxed(writer.line + WRITTEN) + 1)
@@ -244,6 +254,7 @@ def recover(writer):
     while load_acquire(slot(writer, written + 1) + writer.size - 8) == written + 1:
         written += 1
     advance(writer, written)
+    rouse(writer.line)
     return written
 
 
@@ -304,7 +315,7 @@ def ended(reader, sequence):
 def retire(ring, number):
     """Have nobody wait for a reader any more: it has read everything, or has died for good."""
     store_release(ring + READERS + number * SPACING + POLICY, 0)
-    wake(ring)
+    rouse(ring)
 
 
 @kernel

@@ -87,7 +87,7 @@ def seat_readers(writer: np.ndarray, lines: Sequence[np.ndarray], seats: Sequenc
     names = [seat.name for seat in seats]
     for number, seat in enumerate(seats):
         line = lines[number]
-        line["name"], line["policy"], line["parks"] = seat.name.encode(), seat.policy, seat.parks
+        line["name"], line["policy"] = seat.name.encode(), seat.policy
         if seat.after:
             line["after"] = 1 + names.index(seat.after)
             lines[names.index(seat.after)]["watched"] |= seat.parks
@@ -153,11 +153,19 @@ class RingReader:
         _sign_in(self.line)
         after = int(self.line["after"])
         self.shared = ring.reader_of(base, capacity, size, self.number, after)
-        rise(self.shared)  # one that died asleep left its mark
+        self.drops = int(self.line["policy"]) == Policy.DROP
+        self._take_over()
         slots = self.shared.slots - base
         self.slots = self.segment.payload[slots : slots + capacity * size]
-        self.drops = int(self.line["policy"]) == Policy.DROP
         self.view = self._mirrored(capacity, size) if self.drops else self.shared
+
+    def _take_over(self) -> None:
+        """Put right what one that died here may have left half done."""
+        rise(self.shared)
+        if self.drops:
+            lossy.settle(self.shared)
+        if self.line["watched"]:
+            ring.rouse(self.shared.writer)
 
     def _mirrored(self, capacity: int, size: int) -> ring.Reader:
         """The view of private memory of the ring's shape."""

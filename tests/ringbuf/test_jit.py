@@ -14,7 +14,14 @@ from ringbuf.jit import UnsafeCache, compiled, forget_old, kernel, source_digest
 
 RINGBUF = Path(jit.__file__).parent
 needs_compiler = pytest.mark.skipif(not compiled(), reason="machine code is not made")
-CACHED = (jit.module_file, jit.imports_of, jit.closure_of, jit.source_digest, jit.safe_cache_root)
+CACHED = (
+    jit.module_file,
+    jit.source_of,
+    jit.imports_of,
+    jit.closure_of,
+    jit.source_digest,
+    jit.safe_cache_root,
+)
 
 HOUSE = {
     "house/__init__.py": "",
@@ -150,6 +157,16 @@ def test_a_change_anywhere_along_the_imports_is_another_digest(house, name, text
 def test_a_change_elsewhere_is_not(house):
     before = source_digest("house.outer")
     assert digest_after(house, "house/alone.py", "A = 1\n") == before
+
+
+def test_a_file_that_changes_under_a_running_process_does_not_name_its_old_code(house):
+    """house.sizes was imported as it was; modules decorated later must not go by the new file."""
+    before = source_digest("house.outer")
+    (house / "house/sizes.py").write_text("FACTOR = 6\n")
+    jit.source_digest.cache_clear()
+    assert source_digest("house.outer") == before
+    forget()  # another process
+    assert source_digest("house.outer") != before
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A reader that drops records: what it is given is whole and in order, what it lost is counted."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,3 +174,21 @@ def test_read_and_missed_are_always_what_was_written(steps):
         assert int(rejoin_at(reader.shared, 1)) >= 2
     finally:
         memory.unlink(writer.segment.name)
+
+
+@pytest.mark.parametrize("done", ["nothing", "missed", "position"])
+def test_one_that_dies_while_it_skips_counts_what_it_missed_once(pipeline, done):
+    writer, reader = make(pipeline)
+    for _ in range(3):
+        push(writer, CAPACITY)
+    line, target = reader.line, int(rejoin_at(reader.shared, 1))
+    line["skip_missed"], line["skip_to"] = target - 1, target  # as skip() leaves it when killed
+    if done in ("missed", "position"):
+        line["missed"] = target - 1
+    if done == "position":
+        line["position"] = target - 1
+    reader.close()
+    again = RingReader(pipeline, "there", LAYOUTS, "dropper")
+    assert again.missed == target - 1
+    assert drain(again) == list(range(target, 3 * CAPACITY + 1))
+    assert int(again.line["skip_to"]) == 0

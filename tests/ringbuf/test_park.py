@@ -10,7 +10,7 @@ import pytest
 from ringbuf.jit import compiled
 from ringbuf.park import Bed, lie_down, rise, stirs
 from ringbuf.record import slot_record
-from ringbuf.ring import Policy, retire
+from ringbuf.ring import Policy, recover, retire
 from ringbuf.share import RingReader, RingWriter, Seat, create_ring
 from tests.ringbuf.segments import dying, fork, wait
 
@@ -33,11 +33,13 @@ def records(*values):
     return made
 
 
-def later(task, after_s=SOON_S):
-    """Do something in another process a moment from now."""
+def later(task, sleeper):
+    """Do something in another process once a reader sleeps."""
 
     def run():
-        time.sleep(after_s)
+        while not sleeper.line["parked"]:
+            time.sleep(0.001)
+        time.sleep(SOON_S)  # it is in the kernel by now
         task()
 
     return fork(run)
@@ -51,7 +53,7 @@ def slept(bed, seconds=LONG_S) -> float:
 
 def test_a_record_wakes_the_sleeper(pipeline):
     writer, (reader,) = make(pipeline)
-    child = later(lambda: writer.push(records(7)))
+    child = later(lambda: writer.push(records(7)), reader)
     assert slept(Bed([reader.shared])) < LONG_S / 2
     assert wait(child) == 0
     assert reader.take(RECORD, 9)["value"].tolist() == [7]
@@ -61,7 +63,7 @@ def test_a_record_wakes_the_sleeper(pipeline):
 
 def test_the_end_wakes_the_sleeper(pipeline):
     writer, (reader,) = make(pipeline)
-    child = later(writer.close)
+    child = later(writer.close, reader)
     assert slept(Bed([reader.shared])) < LONG_S / 2
     assert wait(child) == 0
     assert reader.ended
@@ -90,7 +92,7 @@ def test_a_signal_ends_a_sleep(pipeline):
     me, seen = os.getpid(), []
     before = signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
     try:
-        child = later(lambda: os.kill(me, signal.SIGUSR1))
+        child = later(lambda: os.kill(me, signal.SIGUSR1), reader)
         assert slept(Bed([reader.shared])) < LONG_S / 2
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -103,7 +105,7 @@ def test_any_of_several_rings_wakes_the_sleeper(pipeline, busy):
     ends = [make(pipeline, f"ring{number}") for number in range(3)]
     readers = [reader for _, (reader,) in ends]
     bed = Bed([reader.shared for reader in readers])
-    child = later(lambda: ends[busy][0].push(records(busy)))
+    child = later(lambda: ends[busy][0].push(records(busy)), readers[-1])
     assert slept(bed) < LONG_S / 2
     assert wait(child) == 0
     assert [len(reader.take(RECORD, 9)) for reader in readers] == [n == busy for n in range(3)]
@@ -124,7 +126,7 @@ def test_who_comes_after_another_is_woken_by_its_release(pipeline):
     writer, (first, second) = make(pipeline, seats=seats)
     writer.push(records(1, 2))
     assert len(second.take(RECORD, 9)) == 0
-    child = later(lambda: first.release(1))
+    child = later(lambda: first.release(1), second)
     assert slept(Bed([second.shared])) < LONG_S / 2
     assert wait(child) == 0
     assert second.take(RECORD, 9)["value"].tolist() == [1]
@@ -136,7 +138,7 @@ def test_who_comes_after_one_that_is_retired_is_woken_and_ends(pipeline):
     writer.push(records(1, 2))
     first.release(1)
     second.release(1)
-    child = later(lambda: retire(first.shared.writer, first.number))
+    child = later(lambda: retire(first.shared.writer, first.number), second)
     assert slept(Bed([second.shared])) < LONG_S / 2
     assert wait(child) == 0
     assert second.ended
@@ -205,3 +207,29 @@ def test_nothing_is_lost_between_two_that_take_turns_to_sleep(pipeline):
     assert wait(child) == 0
     assert time.monotonic() - began < LONG_S  # a lost wake-up costs all of LONG_S
     assert int(there.line["wakes"]) + int(back.line["wakes"]) > 0
+
+
+@pytest.mark.parametrize("death", ["writer", "first", "retired"])
+def test_a_waker_that_died_before_its_call_is_made_up_for(pipeline, death):
+    """The mark is taken back and nobody was woken: whoever comes next must not trust the mark."""
+    seats = [Seat("first"), Seat("second", after="first", parks=True)]
+    writer, (first, second) = make(pipeline, seats=seats)
+    second.close()
+
+    def sleep():
+        mine = RingReader(pipeline, "there", LAYOUTS, "second")
+        assert slept(Bed([mine.shared])) < LONG_S / 2
+
+    child = fork(sleep)
+    while not second.line["parked"]:
+        time.sleep(0.001)
+    time.sleep(SOON_S)  # it is in the kernel by now
+    second.line["parked"] = 0
+    if death == "writer":
+        recover(writer.view)
+    elif death == "first":
+        first.close()
+        RingReader(pipeline, "there", LAYOUTS, "first")
+    else:
+        retire(first.shared.writer, first.number)
+    assert wait(child) == 0

@@ -186,8 +186,8 @@ def test_no_single_flipped_bit_of_a_header_leads_a_kernel_astray(book):
     good = path.read_bytes()[: HEADER.itemsize]
     harmless = {
         offset(HEADER, name) + place
-        for name in ("created_ns", "pid", "start_time")
-        for place in range(8)
+        for name in ("created_ns", "pid", "start_time", "huge", "why", "holders")
+        for place in range(HEADER[name].itemsize)
     }
     for bit in range(8 * len(good)):
         bad = bytearray(good)
