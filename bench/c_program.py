@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.harness import BenchError
 from ringbuf.jit import safe_cache_root
+from ringbuf.ring import RELEASE_EVERY
 
 SOURCE = Path(__file__).with_name("limit.c")  # the ring's protocol
 BOOK_SOURCE = Path(__file__).with_name("limit_book.c")  # ITCH bytes to price levels
@@ -68,11 +69,17 @@ def _answer(words: Sequence[object], source: Path = SOURCE) -> dict[str, Any]:
 
 
 def throughput(
-    capacity: int, records: int, warm: int, stamped: bool, looks: int, cores: Sequence[int]
+    capacity: int,
+    records: int,
+    warm: int,
+    stamped: bool,
+    looks: int,
+    cores: Sequence[int],
+    batch: int = RELEASE_EVERY,
 ) -> list[float]:
     """Records a second of each reader; cores: the writer's, then each reader's."""
     readers = len(cores) - 1
-    words = "throughput", capacity, records, warm, readers, int(stamped), looks, *cores
+    words = "throughput", capacity, records, warm, readers, int(stamped), looks, batch, *cores
     return _answer(words)["rates"]
 
 
@@ -81,6 +88,13 @@ def round_trip(
 ) -> dict[str, float]:
     """Percentiles of a round trip between two cores, in ns."""
     return _answer(("roundtrip", capacity, trips, warm, pauses, int(stamped), 1, *cores))
+
+
+def offered(
+    capacity: int, records: int, warm: int, rate: int, stamped: bool, cores: Sequence[int]
+) -> dict[str, float]:
+    """Percentiles of the time from when a record was due to its arrival, in ns."""
+    return _answer(("offered", capacity, records, warm, rate, int(stamped), 1, *cores))
 
 
 def books(itch: Path, slots: int, sample_every: int, core: int) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Options:
 
     short: bool = False
     rounds: int = 0  # 0: the benchmark's own number
+    seconds: float = 0.0  # that the jitter meter watches in all; 0: its own number
 
     def rounds_of(self, usual: int) -> int:
         """How many rounds to run where a benchmark usually runs `usual`."""
@@ -55,7 +56,8 @@ class Options:
 class Result:
     """What a benchmark measured: metrics of every variant in every round.
 
-    better is "more" or "less"; headline is the metric that ratios are taken of.
+    better is "more" or "less"; headline is the metric that ratios are taken of; base is a variant
+    that is held against every other, in all of its metrics.
     """
 
     name: str
@@ -65,7 +67,10 @@ class Result:
     better: str = "more"
     rounds: list[dict[str, Metrics]] = field(default_factory=list)
     pairs: dict[str, str] = field(default_factory=dict)  # variant -> what it is held against
-    jitter: dict[str, Metrics] = field(default_factory=dict)  # core -> the hiccup meter's
+    base: str = ""
+    jitter: dict[str, Metrics] = field(default_factory=dict)  # core -> the jitter meter's
+    gaps: dict[str, dict] = field(default_factory=dict)  # core -> their histogram, sparse, ns
+    platform: dict[str, list[str]] = field(default_factory=dict)  # variant -> percentiles not ours
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -94,13 +99,28 @@ class Result:
             for variant, other in self.pairs.items()
         }
 
+    def base_ratios(self) -> dict[str, Metrics]:
+        """Where there is a base: other variant -> metric -> base / other."""
+        if not self.base:
+            return {}
+        return {
+            other: {
+                metric: float(f"{self.ratio(self.base, other, metric):.4g}")
+                for metric in metrics
+                if metric in self.rounds[0][self.base] and any(self.values(other, metric))
+            }
+            for other, metrics in self.rounds[0].items()
+            if other != self.base
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
         medians = {
             variant: {metric: self.median(variant, metric) for metric in self.rounds[0][variant]}
             for variant in self.variants
         }
-        return {**asdict(self), "medians": medians, "ratios": self.ratios()}
+        ratios = {"ratios": self.ratios(), "base_ratios": self.base_ratios()}
+        return {**asdict(self), "medians": medians, **ratios}
 
 
 def run_rounds(
@@ -108,13 +128,14 @@ def run_rounds(
     variants: Mapping[str, Variant],
     rounds: int,
     before: Callable[[], None] = lambda: None,
+    budget_s: float = BUDGET_S,
 ) -> Result:
     """Run every variant once a round, starting each round with another one; `before` each round.
 
     On a machine so busy that time runs out there are fewer rounds, never fewer than two.
     """
     names = list(variants)
-    give_up = time.monotonic() + BUDGET_S
+    give_up = time.monotonic() + budget_s
     for number in range(rounds):
         if number >= ROUNDS_MIN and time.monotonic() > give_up:
             result.notes.append(f"the machine is busy: {number} rounds in place of {rounds}")
@@ -161,13 +182,20 @@ def _siblings(core: int) -> list[int]:
     return [int(part) for part in listed.replace("-", ",").split(",") if part]
 
 
-class Actor:
-    """A process pinned to a core that does what it is told, one function after another."""
+INHERITED: dict[str, Any] = {}  # in an Actor: what it was given at its start
 
-    def __init__(self, core: int) -> None:
+
+class Actor:
+    """A process pinned to a core that does what it is told, one function after another.
+
+    inherited: what can only be handed over at the start (queues); there as INHERITED.
+    """
+
+    def __init__(self, core: int, inherited: Mapping[str, Any] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_act, args=(theirs, core), daemon=True)
+        given = dict(inherited or {})
+        self.process = context.Process(target=_act, args=(theirs, core, given), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -197,8 +225,9 @@ class Actor:
         self.process.close()
 
 
-def _act(pipe, core: int) -> None:
+def _act(pipe, core: int, inherited: dict[str, Any]) -> None:
     os.sched_setaffinity(0, {core})
+    INHERITED.update(inherited)
     while True:
         try:
             function, arguments = pipe.recv()
@@ -212,9 +241,9 @@ def _act(pipe, core: int) -> None:
 
 
 @contextlib.contextmanager
-def actors(places: Iterable[Core]):
+def actors(places: Iterable[Core], inherited: Mapping[str, Any] | None = None):
     """One Actor a place, started together; closed at the end."""
-    started = [Actor(place.number) for place in places]
+    started = [Actor(place.number, inherited) for place in places]
     try:
         yield started
     finally:
@@ -271,8 +300,8 @@ def _cpu_name() -> str:
 
 @dataclass(frozen=True)
 class Bench:
-    """One benchmark: a name, one line on what it measures, and how to run it."""
+    """One benchmark: a name, one line on what it measures, and how to run it: a table or more."""
 
     name: str
     what: str
-    run: Callable[[Options], Result]
+    run: Callable[[Options], Result | list[Result]]

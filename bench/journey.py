@@ -8,7 +8,7 @@ watches the same cores in between: no latency can be better than that.
 
 from functools import partial
 
-from bench import hiccups, pipelines
+from bench import jitter, pipelines
 from bench.harness import (
     PERCENTS,
     Bench,
@@ -20,7 +20,7 @@ from bench.harness import (
     cores,
     run_rounds,
 )
-from bench.hiccups import core_count
+from bench.jitter import core_count
 from bench.pipelines import Ran
 from pipeline.report import HOPS
 from workers.feeds.synthetic import SyntheticOptions
@@ -89,11 +89,12 @@ def run(options: Options) -> Result:
     with actors(places) as crew:
 
         def before() -> None:
-            passes.append(hiccups.meter_all(crew, places, seconds))
+            passes.append(jitter.meter_all(crew, places, seconds))
             rounds.run()
 
         run_rounds(result, rounds.variants(), pipelines.rounds_of(options, ROUNDS), before)
-    result.jitter = hiccups.merged(passes)
+    samples = int(rounds.rates[0] * rounds.seconds)
+    jitter.beside(result, passes, samples, one_at_a_time=False)
     for rate in rounds.rates:
         sent, due = (name_of(rate, what) for _, _, what in SHOWN[:2])
         result.pairs[due] = sent

@@ -5,8 +5,9 @@
    stamps lie beside the slots; readers own a line each and release every 64 records; both sides
    ask for the line 32 slots ahead. Each side is a process pinned to a core of its own.
 
-   limit throughput CAPACITY RECORDS WARM READERS STAMPED PATIENCE CORE...   rates of each reader
-   limit roundtrip  CAPACITY TRIPS   WARM PAUSES  STAMPED PATIENCE CORE CORE percentiles of a trip
+   limit throughput CAPACITY RECORDS WARM READERS STAMPED PATIENCE BATCH CORE... rates of each reader
+   limit roundtrip  CAPACITY TRIPS   WARM PAUSES  STAMPED PATIENCE CORE CORE     percentiles of a trip
+   limit offered    CAPACITY RECORDS WARM RATE    STAMPED PATIENCE CORE CORE     … of arrival - due
    Prints one line of JSON. */
 
 #define _GNU_SOURCE
@@ -27,7 +28,7 @@
 #endif
 
 enum { SPACING = 128, READERS_MAX = 16, AHEAD = 32, RELEASE_EVERY = 64, WORDS = 8, PAGE = 4096 };
-enum { READERS_END = SPACING * (1 + READERS_MAX) };
+enum { READERS_END = SPACING * (1 + READERS_MAX), LEAD_NS = 20000000 };
 
 typedef int64_t i64;
 typedef struct { i64 words[WORDS - 1]; _Atomic i64 sequence; } slot_t;
@@ -120,10 +121,10 @@ static void release(const ring_t *ring, int number, i64 sequence) {
     atomic_store_explicit(&reader_of(ring, number)->position, sequence, memory_order_release);
 }
 
-static void produce(ring_t ring, i64 last, int stamped, i64 patience) {
+static void produce(ring_t ring, i64 last, int stamped, i64 patience, i64 batch) {
     i64 sequence = 1, empty = 0;
     while (sequence <= last) {
-        i64 want = last + 1 - sequence < RELEASE_EVERY ? last + 1 - sequence : RELEASE_EVERY;
+        i64 want = last + 1 - sequence < batch ? last + 1 - sequence : batch;
         i64 end = sequence + room(&ring, sequence, want);
         i64 now = cycles();
         if (end == sequence) {
@@ -196,6 +197,26 @@ static i64 call(ring_t there, ring_t back, i64 last, int pauses, int stamped, i6
     return total;
 }
 
+static i64 due(i64 start, double period, i64 sequence) {
+    return start + (i64)((double)(sequence - 1) * period);
+}
+
+static void keep_up(ring_t ring, i64 last, int stamped, i64 start, double period) {
+    for (i64 sequence = 1; sequence <= last; sequence++) {
+        while (cycles() < due(start, period, sequence)) rest();
+        send_one(&ring, sequence, stamped);
+    }
+}
+
+static i64 arrivals(ring_t ring, i64 last, int stamped, i64 start, double period, i64 *late) {
+    i64 total = 0;
+    for (i64 sequence = 1; sequence <= last; sequence++) {
+        total += wait_and_sum(&ring, sequence, 1, stamped);
+        late[sequence - 1] = cycles() - due(start, period, sequence);
+    }
+    return total;
+}
+
 static void refuse(const char *what) {
     perror(what);
     exit(1);
@@ -254,12 +275,12 @@ static void start_child(int core, const ring_t *ring) {
 static int throughput(char **words, double scale) {
     i64 capacity = atoll(words[0]), last = atoll(words[1]), warm = atoll(words[2]);
     int readers = atoi(words[3]), stamped = atoi(words[4]);
-    i64 patience = atoll(words[5]);
+    i64 patience = atoll(words[5]), batch = atoll(words[6]);
     ring_t ring = new_ring(capacity, readers);
     outcome_t *outcomes = (outcome_t *)shared(PAGE);
     for (int number = 0; number < readers; number++) {
         if (fork() == 0) {
-            start_child(atoi(words[7 + number]), &ring);
+            start_child(atoi(words[8 + number]), &ring);
             i64 total = consume(ring, number, 1, warm, stamped, patience);
             i64 since = cycles();
             total += consume(ring, number, warm + 1, last, stamped, patience);
@@ -267,8 +288,8 @@ static int throughput(char **words, double scale) {
             _exit(0);
         }
     }
-    start_child(atoi(words[6]), &ring);
-    produce(ring, last, stamped, patience);
+    start_child(atoi(words[7]), &ring);
+    produce(ring, last, stamped, patience, batch);
     while (wait(NULL) > 0) {}
     int right = 1;
     printf("{\"rates\": [");
@@ -284,6 +305,19 @@ static int throughput(char **words, double scale) {
 static int by_size(const void *one, const void *other) {
     i64 a = *(const i64 *)one, b = *(const i64 *)other;
     return (a > b) - (a < b);
+}
+
+static void show(i64 *samples, i64 count, double scale, int right) {
+    static const double PERCENTS[] = {50, 90, 99, 99.9, 99.99};
+    qsort(samples, (size_t)count, sizeof(i64), by_size);
+    printf("{");
+    for (int number = 0; number < 5; number++) {
+        i64 rank = (i64)(PERCENTS[number] / 100 * (double)count);
+        i64 value = samples[rank < count ? rank : count - 1];
+        printf("\"p%g\": %.1f, ", PERCENTS[number], (double)value * scale);
+    }
+    printf("\"max\": %.1f, \"verified\": %s}\n", (double)samples[count - 1] * scale,
+           right ? "true" : "false");
 }
 
 static int roundtrip(char **words, double scale) {
@@ -302,25 +336,37 @@ static int roundtrip(char **words, double scale) {
     touch(&back);
     i64 total = call(there, back, trips + warm, pauses, stamped, samples);
     while (wait(NULL) > 0) {}
-    qsort(samples + warm, (size_t)trips, sizeof(i64), by_size);
-    static const double PERCENTS[] = {50, 90, 99, 99.9, 99.99};
-    printf("{");
-    for (int number = 0; number < 5; number++) {
-        i64 rank = (i64)(PERCENTS[number] / 100 * (double)trips);
-        i64 value = samples[warm + (rank < trips ? rank : trips - 1)];
-        printf("\"p%g\": %.1f, ", PERCENTS[number], (double)value * scale);
-    }
     i64 whole = expected(1, trips + warm);
-    printf("\"max\": %.1f, \"verified\": %s}\n", (double)samples[warm + trips - 1] * scale,
-           total == whole && outcome->total == whole ? "true" : "false");
+    show(samples + warm, trips, scale, total == whole && outcome->total == whole);
+    return 0;
+}
+
+static int offered(char **words, double scale) {
+    i64 capacity = atoll(words[0]), records = atoll(words[1]), warm = atoll(words[2]);
+    double period = 1e9 / atof(words[3]) / scale;
+    int stamped = atoi(words[4]);
+    ring_t ring = new_ring(capacity, 1);
+    outcome_t *outcome = (outcome_t *)shared(PAGE);
+    i64 *late = (i64 *)shared((size_t)(records + warm) * sizeof(i64));
+    i64 start = cycles() + (i64)(LEAD_NS / scale);
+    if (fork() == 0) {
+        start_child(atoi(words[7]), &ring);
+        outcome->total = arrivals(ring, records + warm, stamped, start, period, late);
+        _exit(0);
+    }
+    start_child(atoi(words[6]), &ring);
+    keep_up(ring, records + warm, stamped, start, period);
+    while (wait(NULL) > 0) {}
+    show(late + warm, records, scale, outcome->total == expected(1, records + warm));
     return 0;
 }
 
 int main(int count, char **words) {
     double scale = ns_per_cycle();
-    if (count >= 10 && !strcmp(words[1], "throughput") && count >= 9 + atoi(words[5]))
+    if (count >= 11 && !strcmp(words[1], "throughput") && count >= 10 + atoi(words[5]))
         return throughput(words + 2, scale);
     if (count == 10 && !strcmp(words[1], "roundtrip")) return roundtrip(words + 2, scale);
+    if (count == 10 && !strcmp(words[1], "offered")) return offered(words + 2, scale);
     fprintf(stderr, "usage: see the head of limit.c\n");
     return 2;
 }

@@ -9,7 +9,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import book, flow, hiccups, histograms, journey, latency, report, throughput
+from bench import (
+    book,
+    edge,
+    flow,
+    histograms,
+    jitter,
+    journey,
+    latency,
+    offered,
+    parked,
+    peers,
+    report,
+    throughput,
+)
 from bench.harness import Bench, BenchError, Options, Result, host
 
 BENCHES: dict[str, Bench] = {
@@ -17,11 +30,15 @@ BENCHES: dict[str, Bench] = {
     for bench in (
         throughput.BENCH,
         latency.BENCH,
-        hiccups.BENCH,
+        parked.BENCH,
+        jitter.BENCH,
         histograms.BENCH,
         book.BENCH,
         journey.BENCH,
         flow.BENCH,
+        peers.BENCH,
+        offered.BENCH,
+        edge.BENCH,
     )
 }
 
@@ -54,9 +71,10 @@ def run_benches(
     results = []
     for bench in benches:
         console.print(f"\n[bold]{bench.name}[/]: {bench.what}")
-        result = bench.run(options or Options())
-        report.show(result, console)
-        results.append(result)
+        found = bench.run(options or Options())
+        for result in found if isinstance(found, list) else [found]:
+            report.show(result, console)
+            results.append(result)
     if json_path:
         kept = {"host": about, "benches": [result.as_dict() for result in results]}
         Path(json_path).write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

@@ -1,6 +1,7 @@
 """Results for the eye: tables on the terminal, bars and percentile curves in a picture."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.harness import PERCENTS, BenchError, Metrics, Result
+from ringbuf.histogram import Summary
 
 SHOWN = ("cpu", "cores", "machine", "kernel", "governor", "isolated", "load", "python", "numba")
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 BUSY_LOAD = 1.0
+MARK = "°"  # of a percentile that the platform's own gaps explain
+DECADES = [step * 10**power for power in range(2, 10) for step in (1, 3)]  # ns
+MANY_METRICS = 7
 FEW_METRICS = 2  # with no more than so many, there is room for the range over the rounds
 
 
@@ -30,8 +35,14 @@ def show(result: Result, console: Console) -> None:
     console.print(_table(result))
     for pair, ratio in result.ratios().items():
         console.print(f"{result.headline}: [bold]{ratio:.3g}[/] = {pair}", highlight=False)
+    if result.base:
+        console.print(_base_table(result))
+    if any(result.platform.values()):
+        console.print(f"{MARK} the platform's: the cores' own gaps explain this tail")
     if result.jitter:
         console.print(_jitter_table(result.jitter))
+    if result.gaps:
+        console.print(_gaps_table(result.gaps))
     for note in result.notes:
         console.print(f"note: {note}", highlight=False)
 
@@ -39,7 +50,15 @@ def show(result: Result, console: Console) -> None:
 def _table(result: Result) -> Table:
     metrics = metric_names(result)
     table = Table(caption=_caption(result), caption_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
+    if len(metrics) > MANY_METRICS:  # too many for a line: a column for each variant instead
+        for variant in result.variants:
+            table.add_column(variant, justify="right", no_wrap=True)
+        for metric in metrics:
+            table.add_row(
+                metric, *(_number(result, variant, metric) for variant in result.variants)
+            )
+        return table
     for metric in metrics:
         table.add_column(metric, justify="right", no_wrap=True)
     alone = len(metrics) <= FEW_METRICS
@@ -49,7 +68,7 @@ def _table(result: Result) -> Table:
         row = [_number(result, variant, metric) for metric in metrics]
         if alone:
             spread = result.values(variant, result.headline)
-            row.append(f"{_short(min(spread))} - {_short(max(spread))}")
+            row.append(f"{short(min(spread))} - {short(max(spread))}")
         table.add_row(variant, *row)
     return table
 
@@ -68,23 +87,58 @@ def _caption(result: Result) -> str:
 def _number(result: Result, variant: str, metric: str) -> str:
     if metric not in result.rounds[0][variant]:
         return ""
-    return _short(result.median(variant, metric))
+    mark = MARK if metric in result.platform.get(variant, ()) else ""
+    return mark + short(result.median(variant, metric))
 
 
-def _short(value: float) -> str:
-    """Three or four telling digits."""
+def short(value: float) -> str:
+    """Three or four telling digits; of a very small value at least one."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.01 or not value else f"{value:.1g}"
+
+
+def _base_table(result: Result) -> Table:
+    caption = f"{result.base} / each: medians of the ratios by round"
+    table = Table(caption=caption, caption_justify="left")
+    table.add_column("")
+    metrics = [name for name in metric_names(result) if name in result.rounds[0][result.base]]
+    for metric in metrics:
+        table.add_column(metric, justify="right", no_wrap=True)
+    for other, ratios in result.base_ratios().items():
+        shown = (f"{ratios[name]:.3g}" if name in ratios else "" for name in metrics)
+        table.add_row(other, *shown)
+    return table
 
 
 def _jitter_table(jitter: Mapping[str, Metrics]) -> Table:
-    table = Table(caption="the cores' own jitter over the same rounds", caption_justify="left")
-    table.add_column("")
+    caption = (
+        "the cores' own jitter in the same interval; lost: in gaps over 100 ns; neighbours, "
+        "hypervisor: what the kernel knows of it, as other processes' and as the host's"
+    )
+    table = Table(caption=caption, caption_justify="left")
+    table.add_column("", no_wrap=True)
+    for core in jitter:
+        table.add_column(core, justify="right")
     for metric in next(iter(jitter.values())):
-        table.add_column(metric, justify="right")
-    for core, metrics in jitter.items():
-        table.add_row(core, *(_short(value) for value in metrics.values()))
+        table.add_row(metric, *(short(of_core[metric]) for of_core in jitter.values()))
+    return table
+
+
+def _gaps_table(gaps: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The histogram of the gaps: how many of each length, on each core."""
+    table = Table(caption="gaps by length", caption_justify="left")
+    table.add_column("ns")
+    lengths = {core: Summary.from_sparse(sparse) for core, sparse in gaps.items()}
+    for core in lengths:
+        table.add_column(core, justify="right")
+    highest = max(summary.highest for summary in lengths.values())
+    for low, high in pairwise(DECADES):
+        if low <= highest:
+            counts = (one.up_to(high) - one.up_to(low) for one in lengths.values())
+            table.add_row(f"{low:,} - {high:,}", *(f"{count:,}" for count in counts))
     return table
 
 
@@ -116,7 +170,8 @@ def plot(results: list[Result], about: Mapping[str, Any], path: str | Path) -> N
 
 
 def _curves(result: Result, panel) -> None:
-    names = [f"p{percent:g}" for percent in PERCENTS]
+    kept = metric_names(result)
+    names = [name for name in (f"p{percent:g}" for percent in PERCENTS) if name in kept]
     for variant in result.variants:
         medians = [result.median(variant, name) for name in names]
         style = "--" if variant in result.pairs.values() else "-"

@@ -1,4 +1,4 @@
-"""Records a second through a ring: one reader, two gating readers, an observer looking on."""
+"""Records a second through a ring: one to three gating readers, an observer looking on."""
 
 import time
 
@@ -26,7 +26,7 @@ ROUNDS = 9
 LOOK_EVERY_S = 0.001  # a monitor's pace; each look copies what the ring holds
 
 
-def send(pipeline: str, last: int, stamped: bool, shared: bool) -> None:
+def send(pipeline: str, last: int, stamped: bool, shared: bool, batch: int) -> None:
     """The writer's whole run, in its own process."""
     writer = RingWriter(pipeline, "there", traffic.LAYOUTS)
     tally, address = traffic.new_tally()
@@ -34,7 +34,7 @@ def send(pipeline: str, last: int, stamped: bool, shared: bool) -> None:
     traffic.until_done(
         tally,
         last,
-        lambda: traffic.produce(address, writer.view, last, stamped, looks),
+        lambda: traffic.produce(address, writer.view, last, stamped, looks, batch),
         shared,
     )
     writer.close()
@@ -82,10 +82,17 @@ def watch(pipeline: str, last: int) -> Metrics:
 
 
 def ring_run(
-    crew: list[Actor], places: list[Core], readers: int, records: int, stamped: bool, watched: bool
+    crew: list[Actor],
+    places: list[Core],
+    readers: int,
+    records: int,
+    stamped: bool,
+    watched: bool = False,
+    batch: int = traffic.BATCH,
+    capacity: int = CAPACITY,
 ) -> Metrics:
     """One run over a fresh ring; M records/s of the slowest reader."""
-    with traffic.Rings(CAPACITY, there=readers) as rings:
+    with traffic.Rings(capacity, there=readers) as rings:
         name = rings.pipeline
         work: list[Work] = [
             (crew[1 + number], take, (name, number, records, stamped, places[readers].shared))
@@ -93,7 +100,7 @@ def ring_run(
         ]
         if watched:
             work.append((crew[-1], watch, (name, records)))
-        work.append((crew[0], send, (name, records, stamped, places[0].shared)))
+        work.append((crew[0], send, (name, records, stamped, places[0].shared, batch)))
         answers = together(*work)
     metrics = {"rate": min(answer["rate"] for answer in answers[:readers]) / 1e6}
     if watched:  # an observer that got no time on its core would prove nothing
@@ -101,11 +108,17 @@ def ring_run(
     return metrics
 
 
-def c_run(places: list[Core], records: int, stamped: bool) -> Metrics:
+def c_run(
+    places: list[Core],
+    records: int,
+    stamped: bool,
+    batch: int = traffic.BATCH,
+    capacity: int = CAPACITY,
+) -> Metrics:
     """The same by the C program."""
     looks = traffic.looks_of(any(place.shared for place in places))
     numbers = [place.number for place in places]
-    rates = c_program.throughput(CAPACITY, records, traffic.WARM, stamped, looks, numbers)
+    rates = c_program.throughput(capacity, records, traffic.WARM, stamped, looks, numbers, batch)
     return {"rate": min(rates) / 1e6}
 
 
@@ -113,27 +126,29 @@ def run(options: Options) -> Result:
     """Interleave the ring and the C program over all shapes."""
     records = options.scaled(RECORDS, RECORDS_SHORT) + traffic.WARM
     result = Result("throughput", BENCH.what, "M records/s", "rate")
-    two, three = cores(2), cores(3)
-    with actors(three) as crew:
+    two, three, four = cores(2), cores(3), cores(4)
+    with actors(four) as crew:
         pair = crew[:1] + crew[1:2] + crew[-1:]
         variants: dict[str, Variant] = {
-            "1→1": lambda: ring_run(pair, two, 1, records, True, False),
-            "1→1 no stamps": lambda: ring_run(pair, two, 1, records, False, False),
-            "1→1 observed": lambda: ring_run(pair, two, 1, records, True, True),
-            "1→2": lambda: ring_run(crew, three, 2, records, True, False),
+            "1→1": lambda: ring_run(pair, two, 1, records, True),
+            "1→1 no stamps": lambda: ring_run(pair, two, 1, records, False),
+            "1→1 observed": lambda: ring_run(pair, two, 1, records, True, watched=True),
+            "1→2": lambda: ring_run(crew, three, 2, records, True),
+            "1→3": lambda: ring_run(crew, four, 3, records, True),
         }
         result.pairs["1→1 observed"] = "1→1"
         if c_program.available():
             variants["C 1→1"] = lambda: c_run(two, records, True)
             variants["C 1→1 no stamps"] = lambda: c_run(two, records, False)
             variants["C 1→2"] = lambda: c_run(three, records, True)
-            for shape in ("1→1", "1→1 no stamps", "1→2"):
+            variants["C 1→3"] = lambda: c_run(four, records, True)
+            for shape in ("1→1", "1→1 no stamps", "1→2", "1→3"):
                 result.pairs[shape] = f"C {shape}"
         else:
             result.notes.append(c_program.NO_COMPILER)
         run_rounds(result, variants, options.rounds_of(ROUNDS))
-    if three[-1].shared:
-        result.notes.append("1→2: both readers share a core, and give way when they wait")
+    if four[-1].shared:
+        result.notes.append("1→2, 1→3: readers share a core, and give way when they wait")
     return result
 
 

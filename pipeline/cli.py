@@ -1,8 +1,10 @@
 """The command line: `corelane`. Each command is a few lines over the module that does the work."""
 
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -32,7 +34,17 @@ class Refusals(click.Group):
             sys.exit(code)
 
 
-CONFIG = click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+class RunUnlessNamed(click.Group):
+    """A group that takes words which are none of its commands for those of its `run`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *context.help_option_names):
+            args = ["run", *args]
+        return super().parse_args(context, args)
+
+
+FILE = click.Path(path_type=Path)
+CONFIG = click.argument("config_path", metavar="CONFIG", type=FILE)
 NAME = click.argument("name", metavar="PIPELINE", required=False)
 
 
@@ -51,19 +63,33 @@ def _plan_of(config, taps: tuple[str, ...] = ()):
 
 @main.command()
 @CONFIG
-@click.option("--report", "report_path", type=click.Path(path_type=Path), help="Report, JSON.")
+@click.option("--report", "report_path", type=FILE, help="Report, JSON.")
+@click.option("--latency", "latency_path", type=FILE, help="All latencies at the end, JSON.")
+@click.option("--hgrm", "hgrm_folder", type=FILE, help="A folder for .hgrm files at the end.")
 @click.option("--quiet", is_flag=True, help="Print nothing but refusals and failures.")
-def run(config_path: Path, report_path: Path | None, quiet: bool) -> None:
+def run(
+    config_path: Path,
+    report_path: Path | None,
+    latency_path: Path | None,
+    hgrm_folder: Path | None,
+    quiet: bool,
+) -> None:
     """Run a pipeline until its feeds end, or until SIGINT or SIGTERM (which drains it)."""
-    from pipeline import console, runs
+    from pipeline import console, latency, runs
     from pipeline.config import load
     from pipeline.report import save
     from pipeline.supervisor import PipelineFailed
 
     config = load(config_path)
     plan = _plan_of(config)
+    latency.check(hgrm_folder, latency_path)
+
+    def keep(name: str) -> None:
+        if hgrm_folder or latency_path:
+            _keep_latencies(name, latency.collect(name), hgrm_folder, latency_path)
+
     try:
-        result = runs.supervise(config, plan, config_path, quiet=quiet)
+        result = runs.supervise(config, plan, config_path, quiet=quiet, at_end=keep)
     except PipelineFailed as failed:
         if report_path:
             save(failed.report, report_path)
@@ -77,7 +103,7 @@ def run(config_path: Path, report_path: Path | None, quiet: bool) -> None:
 
 @main.command()
 @click.argument("names", metavar="STAGE...", nargs=-1, required=True)
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path))
+@click.option("--config", "config_path", required=True, type=FILE)
 def stage(names: tuple[str, ...], config_path: Path) -> None:
     """Be one stage (or several, sharing this process) of a pipeline."""
     from pipeline.config import load
@@ -157,6 +183,57 @@ def top(name: str | None, every: float, times: int | None) -> None:
 
 
 @main.command()
+@click.argument("name", metavar="PIPELINE")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9464,
+    show_default=True,
+    help="0: any free one.",
+)
+@click.option("--once", is_flag=True, help="Print what a scrape would get, and end.")
+def metrics(name: str, host: str, port: int, once: bool) -> None:
+    """Serve a pipeline's numbers to Prometheus, whether it runs yet or not, until Ctrl-C."""
+    from pipeline import metrics as exporter
+
+    os.nice(exporter.NICE)
+    if once:
+        click.echo(exporter.once(name), nl=False)
+        return
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
+    with exporter.serving(name, host, port) as chosen, suppress(KeyboardInterrupt):
+        click.echo(f"{name}: http://{host}:{chosen}/metrics", err=True)
+        while not stop:
+            time.sleep(0.2)
+
+
+@main.command()
+@NAME
+@click.option("--stage", help="Only this one's histograms.")
+@click.option("--hgrm", "folder", type=FILE, help="A folder for files as HdrHistogram has them.")
+@click.option("--json", "file", type=FILE, help="A file that keeps every bucket.")
+def latency(name: str | None, stage: str | None, folder: Path | None, file: Path | None) -> None:
+    """Show percentiles of every hop of a running pipeline, of each stage and together."""
+    from pipeline import console, runs
+    from pipeline import latency as measured
+
+    name = runs.the_one(name)
+    found = measured.collect(name, stage)
+    _keep_latencies(name, found, folder, file)
+    console.out.print(measured.shown(found))
+
+
+def _keep_latencies(name: str, found, folder: Path | None, file: Path | None) -> None:
+    from bench.harness import host
+    from pipeline.latency import keep
+
+    if folder or file:
+        keep(name, found, folder, file, host())
+
+
+@main.command()
 @click.argument("ring")
 @NAME
 @click.option("--kind", help="Only records of one kind, such as top, level, trade.")
@@ -178,9 +255,9 @@ def tail(ring, name, kind, symbols, conditions, count, last, as_json, follow) ->
 @click.option("--messages", type=int, help="How many messages the made-up day has.")
 @click.option("--symbols", type=int, help="How many instruments it has.")
 @click.option("--seed", type=int, default=7, show_default=True)
-@click.option("--lobster", type=click.Path(path_type=Path), help="Folder of LOBSTER files instead.")
-@click.option("--itch", type=click.Path(path_type=Path), help="An ITCH 5.0 file instead.")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--lobster", type=FILE, help="Folder of LOBSTER files instead.")
+@click.option("--itch", type=FILE, help="An ITCH 5.0 file instead.")
+@click.option("--folder", type=FILE, default=Path("demo"), show_default=True)
 @click.option("--name", default="demo", show_default=True, help="Of the pipeline.")
 def demo(messages, symbols, seed, lobster, itch, folder, name) -> None:
     """Run a whole market day through four processes, at full speed, with nothing installed."""
@@ -196,27 +273,30 @@ def segments() -> None:
 
 @segments.command("ls")
 def segments_ls() -> None:
-    """List all segments, and whether somebody lives on them."""
-    from pipeline import runs
+    """List all segments: their pages, who holds them, and whether somebody lives on them."""
+    from pipeline.segments import list_segments
 
-    runs.list_segments()
+    list_segments()
 
 
 @segments.command("rm")
 @NAME
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Its configuration.")
-def segments_rm(name: str | None, config_path: Path | None) -> None:
+@click.option("--config", "config_path", type=FILE, help="Its configuration.")
+@click.option("--all", "every", is_flag=True, help="Of all dead runs; the living are left alone.")
+def segments_rm(name: str | None, config_path: Path | None, every: bool) -> None:
     """Remove what a dead run has left; refuses while any process of it lives."""
-    from pipeline import launch
     from pipeline.config import load
+    from pipeline.segments import remove, remove_all
 
-    if (name is None) == (config_path is None):
-        raise click.UsageError("give either the name of a pipeline or --config FILE")
+    if [name is not None, config_path is not None, every].count(True) != 1:
+        raise click.UsageError("give the name of a pipeline, or --config FILE, or --all")
+    if every:
+        click.echo("\n".join(remove_all()))
+        return
     if config_path is not None:
         name = load(config_path).name
     assert name is not None
-    with launch.only_one(name):
-        click.echo(f"removed {launch.clear_dead(name)} segments of {name}")
+    click.echo(remove(name))
 
 
 @main.group()
@@ -225,8 +305,8 @@ def verify() -> None:
 
 
 @verify.command("lobster")
-@click.argument("messages", type=click.Path(path_type=Path))
-@click.argument("orderbook", type=click.Path(path_type=Path))
+@click.argument("messages", type=FILE)
+@click.argument("orderbook", type=FILE)
 def verify_lobster(messages: Path, orderbook: Path) -> None:
     """Compare every row of a LOBSTER order book file with our book after the same message."""
     from pipeline import verification
@@ -235,8 +315,8 @@ def verify_lobster(messages: Path, orderbook: Path) -> None:
 
 
 @verify.command("itch")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--orderbook", type=click.Path(path_type=Path), help="LOBSTER level-1 file.")
+@click.argument("file", type=FILE)
+@click.option("--orderbook", type=FILE, help="LOBSTER level-1 file.")
 @click.option("--by-type", is_flag=True, help="Do not look at length prefixes.")
 def verify_itch(file: Path, orderbook: Path | None, by_type: bool) -> None:
     """Count the messages of an ITCH file by type, and compare its best prices with a truth."""
@@ -246,7 +326,7 @@ def verify_itch(file: Path, orderbook: Path | None, by_type: bool) -> None:
 
 
 @main.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=FILE)
 @click.option("--messages", default=2_000_000, show_default=True)
 @click.option("--symbols", default=200, show_default=True)
 @click.option("--seed", default=7, show_default=True)
@@ -260,17 +340,44 @@ def synthesize(path: Path, messages: int, symbols: int, seed: int) -> None:
     click.echo(f"{path}: {messages:,} messages, {size:,} bytes, in {seconds:.1f} s")
 
 
-@main.command()
+@main.group(cls=RunUnlessNamed)
+def bench() -> None:
+    """Measure this host: `corelane bench [NAMES]` runs benches, all by default."""
+
+
+@bench.command("run")
 @click.argument("names", nargs=-1)
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Results as JSON.")
-@click.option("--plot", "plot_path", type=click.Path(path_type=Path), help="A picture, PNG.")
-@click.option("--quick", is_flag=True, help="Seconds instead of minutes; figures to be doubted.")
-def bench(names, json_path, plot_path, quick) -> None:
+@click.option("--json", "json_path", type=FILE, help="Results as JSON.")
+@click.option("--plot", "plot_path", type=FILE, help="A picture, PNG.")
+@click.option("--rounds", type=click.IntRange(1), help="Of each bench, in place of its own number.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="How long jitter watches in all.")
+@click.option(
+    *("--quick", "--short", "quick"),
+    is_flag=True,
+    help="Seconds instead of minutes; figures to be doubted.",
+)
+def bench_run(names, json_path, plot_path, rounds, seconds, quick) -> None:
     """Measure, side by side with the C program of the same protocol; all benches by default."""
     from bench.harness import BenchError, Options
     from bench.registry import run_benches
 
     try:
-        run_benches(names, json_path, plot_path, Options(short=quick))
+        options = Options(short=quick, rounds=rounds or 0, seconds=seconds or 0.0)
+        run_benches(names, json_path, plot_path, options)
+    except BenchError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@bench.command("compare")
+@click.argument("first", metavar="A.json", type=FILE)
+@click.argument("second", metavar="B.json", type=FILE)
+def bench_compare(first: Path, second: Path) -> None:
+    """Set two files of results side by side: of `bench --json`, or of `latency --json`."""
+    from bench.compare import compare
+    from bench.harness import BenchError
+    from pipeline import console
+
+    try:
+        compare(first, second, console.out)
     except BenchError as error:
         raise click.ClickException(str(error)) from None

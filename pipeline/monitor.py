@@ -7,7 +7,6 @@ import os
 import time
 from collections import deque
 from contextlib import closing
-from typing import Any
 
 import numpy as np
 import psutil
@@ -17,13 +16,12 @@ from rich.live import Live
 from pipeline import console
 from pipeline.launch import RUN
 from pipeline.listing import printable
-from pipeline.plan import CLASSES
 from pipeline.report import HOPS
+from pipeline.rings import ring_report
 from pipeline.screen import (
     Health,
     Look,
     PortfolioLook,
-    RingLook,
     StageLook,
     health,
     is_over,
@@ -33,9 +31,8 @@ from pipeline.screen import (
 from ringbuf import memory
 from ringbuf.board import Board
 from ringbuf.host import start_time
-from ringbuf.memory import Segment, SegmentError
+from ringbuf.memory import SegmentError
 from ringbuf.panel import Panel
-from ringbuf.ring import lines
 from ringbuf.share import KIND as RING
 from workers.instruments import Names
 from workers.records import MONEY_SCALE
@@ -45,8 +42,6 @@ MEMORY_S = 5.0  # health is judged by what has happened in so many seconds
 WIDTH = 100  # columns where there is no terminal to ask
 INSTRUMENTS = 8  # rows of best prices
 PORTFOLIOS = 6
-KINDS: dict[str, Any] = dict(CLASSES)
-WRITERS = {ring: stage for stage, kind in KINDS.items() for ring in kind.WRITES}
 NICE = 10  # a look may come late; the stages of a busy host may not
 
 
@@ -141,7 +136,7 @@ class Monitor:
             up_s=time.time() - int(self.run.header["created_ns"]) / 1e9,
             at_s=time.monotonic(),
             stages={name: stage_look(panel) for name, panel in self.panels.items()},
-            rings={name: ring_look(name, segment) for name, segment in self.rings.items()},
+            rings={name: ring_report(name, segment) for name, segment in self.rings.items()},
             hops={
                 shown: self.panels[stage].summary(histogram)
                 for stage, histogram, shown in HOPS
@@ -214,7 +209,7 @@ def stage_look(panel: Panel) -> StageLook:
     alive = bool(pid) and start_time(pid) == int(status["start_time"])
     rss_bytes, cpu_s, ran_on = _process(pid) if alive else (int(status["rss_bytes"]), 0.0, -1)
     counts = counters(panel)
-    own = {name: counts.get(f"{panel.stage}.{name}") for name in ("received", "published", "full")}
+    own = {name: counts.get(f"{panel.stage}.{name}") for name in ("received", "published")}
     stored = sum(count for name, count in counts.items() if name.endswith(".written"))
     beat_ns = time.monotonic_ns() - int(status["heartbeat_ns"])
     return StageLook(
@@ -225,7 +220,6 @@ def stage_look(panel: Panel) -> StageLook:
         taken=own["received"] or 0,
         given=stored if own["published"] is None else own["published"],
         turns=int(status["turns"]),
-        full=own["full"] or 0,
         troubles={name: count for name, count in counts.items() if is_trouble(name)},
         rss_bytes=rss_bytes,
         cpu_s=cpu_s,
@@ -255,23 +249,3 @@ def counters(panel: Panel) -> dict[str, int]:
         for name in record.dtype.names or ()
         if record[name].ndim == 0
     }
-
-
-def ring_look(name: str, segment: Segment) -> RingLook:
-    """A ring as its lines show it: positions first, so that nobody seems to be ahead."""
-    writer, readers = lines(segment.payload)
-    positions = {
-        bytes(line["name"]).decode(): int(line["position"]) for line in readers if line["gating"]
-    }
-    written, capacity = int(writer["written"]), int(segment.header["capacity"])
-    return RingLook(
-        capacity=capacity,
-        written=written,
-        closed=bool(writer["closed"]),
-        gated=int(writer["gated"]),
-        behind={
-            reader: min(max(written - position, 0), capacity)
-            for reader, position in positions.items()
-        },
-        writer=WRITERS.get(name, ""),
-    )

@@ -3,6 +3,7 @@
 from click import ClickException
 
 from pipeline.config import ConfigError
+from pipeline.latency import LatencyRefused
 from pipeline.selection import TailRefused
 from pipeline.supervisor import PipelineFailed
 from ringbuf.jit import UnsafeCache
@@ -23,6 +24,7 @@ CODES: dict[type[Exception], int] = {
     PositionRefused: 2,
     ScenarioError: 2,
     SinkError: 2,
+    LatencyRefused: 2,
     TailRefused: 2,
 }
 

@@ -1,16 +1,18 @@
 """What a pipeline says of itself at one moment, as plain data: for status, summaries and files."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
+from pipeline.footing import Footing, footing
 from pipeline.launch import RUN
+from pipeline.rings import RingReport, ring_report
 from ringbuf import memory
 from ringbuf.board import Board
 from ringbuf.panel import Panel
-from ringbuf.ring import lines
 from ringbuf.share import KIND as RING
 from workers.instruments import Names
 from workers.records import MONEY_SCALE
@@ -50,6 +52,7 @@ class StageReport(msgspec.Struct):
     wait: str
     starts: int
     ready_s: float  # from the start of its process to its first turn
+    running_s: float  # from then to its last sign of life
     rss_bytes: int
     turns: int
     idle_turns: int
@@ -57,26 +60,6 @@ class StageReport(msgspec.Struct):
     latency_ns: dict[str, dict[str, float]]
     balance: list[Balance]
     message: str
-
-
-class ReaderReport(msgspec.Struct):
-    """One gating reader of a ring."""
-
-    name: str
-    position: int
-    lag: int
-
-
-class RingReport(msgspec.Struct):
-    """One ring."""
-
-    name: str
-    capacity: int
-    written: int
-    closed: bool
-    gated: int
-    high_water: int
-    readers: list[ReaderReport]
 
 
 class PortfolioReport(msgspec.Struct):
@@ -102,6 +85,7 @@ class Report(msgspec.Struct):
     portfolios: list[PortfolioReport]
     balance: list[Balance]  # between stages: what one published, the next received
     lost: dict[str, int]  # "ring -> reader": records that a dead stage never took
+    footing: Footing = msgspec.field(default_factory=Footing)
 
     def stage(self, name: str) -> StageReport | None:
         return next((stage for stage in self.stages if stage.name == name), None)
@@ -138,6 +122,7 @@ def collect(
         portfolios=_portfolios(pipeline) if "portfolios" in run["boards"] else [],
         balance=_between(stages, rings),
         lost=lost or {},
+        footing=footing(pipeline),
     )
 
 
@@ -155,6 +140,7 @@ def _stage(pipeline: str, name: str) -> StageReport:
         wait=status["wait"].decode(),
         starts=int(status["starts"]),
         ready_s=round(max(ready, 0.0), 3),
+        running_s=_running_s(status),
         rss_bytes=rss_of(pid) or int(status["rss_bytes"]),
         turns=int(status["turns"]),
         idle_turns=int(status["idle_turns"]),
@@ -168,6 +154,13 @@ def _stage(pipeline: str, name: str) -> StageReport:
     )
     panel.close()
     return report
+
+
+def _running_s(status) -> float:
+    """From the start of a stage's first turn to its last sign of life."""
+    beat_ns = int(status["heartbeat_ns"]) + time.time_ns() - time.monotonic_ns()
+    ready_ns = int(status["ready_ns"])
+    return round(max(beat_ns - ready_ns, 0) / 1e9, 3) if ready_ns else 0.0
 
 
 def _counts(record) -> dict[str, int]:
@@ -197,27 +190,10 @@ def rss_of(pid: int) -> int:
 
 def _ring(pipeline: str, name: str) -> RingReport:
     segment = memory.attach(pipeline, name, RING)
-    writer, readers = lines(segment.payload)
-    written = int(writer["written"])
-    report = RingReport(
-        name=name,
-        capacity=int(segment.header["capacity"]),
-        written=written,
-        closed=bool(writer["closed"]),
-        gated=int(writer["gated"]),
-        high_water=int(writer["high_water"]),
-        readers=[
-            ReaderReport(
-                bytes(line["name"]).decode(),
-                int(line["position"]),
-                max(written - int(line["position"]), 0),
-            )
-            for line in readers
-            if line["name"]
-        ],
-    )
-    segment.close()
-    return report
+    try:
+        return ring_report(name, segment)
+    finally:
+        segment.close()
 
 
 def _portfolios(pipeline: str) -> list[PortfolioReport]:
@@ -261,8 +237,8 @@ def _between(stages: list[StageReport], rings: list[RingReport]) -> list[Balance
         for reader in ring.readers:
             if (ring.name, reader.name) in _RECEIVED:
                 block, field = _RECEIVED[ring.name, reader.name]
-                received = by_name[reader.name].counters[block][field]
-                right = f"{reader.name}.{field}"
+                received = by_name[reader.name].counters[block][field] + reader.missed
+                right = f"{reader.name}.{field}" + " + missed" * bool(reader.missed)
                 equations.append(Balance(f"ring {ring.name}", right, ring.written, received))
     return equations
 

@@ -12,6 +12,7 @@ from pipeline import console, launch
 from pipeline.config import Config
 from pipeline.plan import Plan
 from pipeline.report import Report, parts
+from pipeline.segments import is_alive
 from pipeline.supervisor import PipelineFailed, Supervisor
 from ringbuf import memory
 from ringbuf.host import start_time
@@ -58,7 +59,16 @@ def show_status(report: Report, with_counters: bool = False) -> None:
     for stage in report.stages:
         if stage.message:
             console.out.print(f"{stage.name}: {stage.message}", markup=False, style="red")
-    for part in (console.stages, console.rings, console.latencies):
+    for warning in report.footing.warnings:
+        console.out.print(f"warning: {warning}", markup=False, style="yellow", soft_wrap=True)
+    for part in (
+        console.stages,
+        console.processes,
+        console.rings,
+        console.readers,
+        console.memory,
+        console.latencies,
+    ):
         console.out.print(part(report))
         console.out.print()
     if report.portfolios:
@@ -104,41 +114,9 @@ def stop(pipeline: str, now: bool) -> None:
         panel = Panel(pipeline, "ingest", command=True)
         panel.tell(Command.STOP)
         panel.close()
-    while pipeline in running() and _any_alive(pipeline):
+    while pipeline in running() and is_alive(pipeline):
         time.sleep(0.1)
     print(f"{pipeline} has stopped", file=sys.stderr)
 
 
-def _any_alive(pipeline: str) -> bool:
-    return any(memory.alive(name) for name in memory.names(pipeline))
-
-
-def list_segments() -> None:
-    """Print every segment, its size, its maker and whether somebody lives on it."""
-    made = console.table("segments", "pipeline", "part", ">bytes", ">made by", "since", "state")
-    for name in memory.names():
-        path = memory.FOLDER / name
-        pipeline, _, part = name.removeprefix(f"{memory.PREFIX}.").partition(".")
-        try:
-            segment = memory.Segment(name, os.open(path, os.O_RDONLY | os.O_CLOEXEC), False)
-        except (OSError, SegmentError) as error:
-            made.add_row(pipeline, part, "?", "?", "?", str(error))
-            continue
-        kind = segment.header["kind"].decode()
-        reason = memory.fault(segment, kind, None)
-        made_s = int(segment.header["created_ns"]) / 1e9
-        since = time.strftime("%m-%d %H:%M:%S", time.localtime(made_s))
-        state = reason or ("in use" if _any_alive(pipeline) else "dead")
-        made.add_row(
-            pipeline,
-            part,
-            f"{len(segment.bytes):,}",
-            str(segment.header["pid"]),
-            since,
-            state,
-        )
-        segment.close()
-    console.out.print(made)
-
-
-__all__ = ["Result", "list_segments", "parts", "running", "show_status", "stop", "supervise"]
+__all__ = ["Result", "parts", "running", "show_status", "stop", "supervise"]

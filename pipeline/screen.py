@@ -10,14 +10,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.console import nanoseconds, prices, table
+from pipeline.console import beat as ring_beat
+from pipeline.console import nanoseconds, policy, prices, table
+from pipeline.rings import RingReport
 from ringbuf.histogram import Summary
 from ringbuf.panel import Life
 
 BEAT_MAX_S = 2.0  # a heartbeat older than this is a worry
-FULL_SHARE_MAX = 0.5  # of a writer's turns: more often full means that its readers are behind
+FULL_SHARE_MAX = 0.5  # of the time: full for longer means that its readers are behind
 PERCENTILES = (50.0, 99.0, 99.9, 100.0)
-BAR = 12  # characters of an occupancy bar
+BAR = 8  # characters of an occupancy bar
 REASONS = 4  # lines of the header that say what is wrong, at most
 AT_WORK = (Life.RUNNING, Life.DRAINING)
 TO_COME = (Life.ABSENT, Life.STARTING, Life.READY)
@@ -37,7 +39,6 @@ class StageLook(NamedTuple):
     taken: int  # records in
     given: int  # records out
     turns: int
-    full: int  # turns that found the outgoing ring full
     troubles: Mapping[str, int]  # counters of what was refused, damaged or unknown
     rss_bytes: int
     cpu_s: float
@@ -45,21 +46,6 @@ class StageLook(NamedTuple):
     ran_on: int  # where it ran last; -1: not known
     starts: int
     message: str
-
-
-class RingLook(NamedTuple):
-    """One ring at one moment."""
-
-    capacity: int
-    written: int
-    closed: bool
-    gated: int
-    behind: Mapping[str, int]  # records that wait, by gating reader
-    writer: str  # the stage that writes it
-
-    @property
-    def waiting(self) -> int:
-        return max(self.behind.values(), default=0)
 
 
 class PortfolioLook(NamedTuple):
@@ -81,7 +67,7 @@ class Look(NamedTuple):
     up_s: float
     at_s: float  # monotonic
     stages: Mapping[str, StageLook]
-    rings: Mapping[str, RingLook]
+    rings: Mapping[str, RingReport]
     hops: Mapping[str, Summary]
     prices: Sequence[dict]
     portfolios: Sequence[PortfolioLook]
@@ -160,26 +146,23 @@ def _troubles(earlier: Look, now: Look) -> Iterator[str]:
 
 def _full_rings(earlier: Look, now: Look) -> Iterator[str]:
     for name, ring in now.rings.items():
-        share = full_share(earlier, now, ring.writer)
-        if share > FULL_SHARE_MAX and ring.behind:
-            slowest = max(ring.behind, key=lambda reader: ring.behind[reader])
-            yield (
-                f"ring {name} was full in {share:.0%} of the turns of {ring.writer}: "
-                f"{slowest} is behind"
-            )
+        share = full_share(earlier, now, name)
+        gating = [reader for reader in ring.readers if reader.policy == "gate"]
+        if share > FULL_SHARE_MAX and gating:
+            slowest = max(gating, key=lambda reader: reader.lag)
+            yield f"ring {name} was full for {share:.0%} of the time: {slowest.name} is behind"
 
 
-def full_share(earlier: Look, now: Look, stage: str) -> float:
-    """The share of a stage's turns that found its ring full."""
-    if stage not in now.stages:
-        return 0.0
-    before, after = earlier.stages[stage], now.stages[stage]
-    return (after.full - before.full) / max(after.turns - before.turns, 1)
+def full_share(earlier: Look, now: Look, ring: str) -> float:
+    """The share of the time between two looks that a ring's writer found no room."""
+    before, after = earlier.rings[ring], now.rings[ring]
+    return min(per_second(before.full_s, after.full_s, now.at_s - earlier.at_s), 1.0)
 
 
 def screen(earlier: Look, now: Look, state: Health) -> RenderableType:
     """One screen: how the pipeline fares now, and what has happened since an earlier look."""
-    parts: list[RenderableType] = [header(now, state), stages(earlier, now), rings(earlier, now)]
+    parts: list[RenderableType] = [header(now, state)]
+    parts += [part(earlier, now) for part in (stages, rings, readers)]
     if any(summary.count for summary in now.hops.values()):
         parts.append(hops(earlier, now))
     if now.portfolios:
@@ -242,22 +225,49 @@ def beat(stage: StageLook) -> str:
 
 
 def rings(earlier: Look, now: Look) -> Table:
-    """How much flows on each ring, how full it is, and who is how far behind."""
-    made = table("", "ring", ">in/s", "waiting", ">", ">full", ">gated/s", "behind", "end")
+    """How much flows on each ring, how full it is, and who writes it."""
+    made = table("", "ring", ">in/s", ">written", "waiting", ">", ">high", ">gated", ">full",
+                 "writer", ">pid", ">beat")  # fmt: skip
     made.title = None
     seconds = now.at_s - earlier.at_s
     for name, ring in now.rings.items():
-        before, share = earlier.rings[name], ring.waiting / ring.capacity
+        before, share = earlier.rings[name], min(ring.waiting / ring.capacity, 1.0)
         made.add_row(
             name,
             f"{per_second(before.written, ring.written, seconds):,.0f}",
+            f"{ring.written:,}",
             Text(bar(share), style="red" if share > 0.9 else "yellow" if share > 0.5 else "green"),
             f"{share:.0%}",
-            f"{full_share(earlier, now, ring.writer):.0%}",
-            f"{per_second(before.gated, ring.gated, seconds):,.0f}",
-            ", ".join(f"{reader} {records:,}" for reader, records in ring.behind.items()),
-            "closed" if ring.closed else "open",
+            f"{ring.high_water:,}",
+            f"{ring.gated:,}",
+            f"{full_share(earlier, now, name):.0%}",
+            ring.writer,
+            str(ring.pid or "-"),
+            "closed" if ring.closed else ring_beat(ring),
         )
+    return made
+
+
+def readers(earlier: Look, now: Look) -> Table:
+    """Who reads what, how far behind, with what losses, and how long it found nothing."""
+    made = table("", "reader", "lag policy", ">out/s", ">read", ">lag", ">missed", ">empty",
+                 ">pid", ">beat")  # fmt: skip
+    made.title = None
+    seconds = now.at_s - earlier.at_s
+    for name, ring in now.rings.items():
+        for before, reader in zip(earlier.rings[name].readers, ring.readers, strict=True):
+            empty = min(per_second(before.empty_s, reader.empty_s, seconds), 1.0)
+            made.add_row(
+                f"{name} → {reader.name}",
+                policy(reader),
+                f"{per_second(before.read, reader.read, seconds):,.0f}",
+                f"{reader.read:,}",
+                f"{reader.lag:,}",
+                Text(f"{reader.missed:,}", style="yellow" if reader.missed else ""),
+                f"{empty:.0%}",
+                str(reader.pid or "-"),
+                ring_beat(reader),
+            )
     return made
 
 

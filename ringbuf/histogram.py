@@ -4,6 +4,9 @@ The bucket of a value is found as HdrHistogram finds it (2,048 sub-buckets, lowe
 the counts can be handed to that library as they are and come out as its .hgrm text.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ringbuf.atomics import at, bit_length
@@ -83,6 +86,20 @@ class Summary:
     def mean(self) -> float:
         return self.total / self.count if self.count else 0.0
 
+    def up_to(self, value: int) -> int:
+        """How many values are at most so many ns, to three digits."""
+        shift = max(int(value).bit_length() - HALF_BITS - 1, 0)
+        return int(self.counts[: (shift << HALF_BITS) + (int(value) >> shift) + 1].sum())
+
+    def __add__(self, other: "Summary") -> "Summary":
+        """Both together, as if all values had been counted in one."""
+        both = Summary()
+        both.counts = self.counts + other.counts
+        both.count, both.total = self.count + other.count, self.total + other.total
+        both.highest = max(self.highest, other.highest)
+        both.clipped = self.clipped + other.clipped
+        return both
+
     def __sub__(self, earlier: "Summary") -> "Summary":
         """What was counted since an earlier moment. `highest` stays that of all time."""
         since = Summary()
@@ -95,6 +112,34 @@ class Summary:
         """Percentiles by name, in ns, with count, mean and maximum."""
         named = {f"p{percent:g}": self.percentile(percent) for percent in PERCENTILES}
         return {"count": self.count, "mean": round(self.mean, 1), **named, "max": self.highest}
+
+    def sparse(self) -> dict[str, Any]:
+        """All that is known, as plain data: what `from_sparse` makes the same histogram of.
+
+        buckets: [index, count] of every bucket that is not empty; a bucket's value is
+        `highest_of` its index.
+        """
+        used = np.flatnonzero(self.counts)
+        return {
+            "total": self.total,
+            "highest": self.highest,
+            "clipped": self.clipped,
+            "buckets": np.column_stack((used, self.counts[used])).tolist(),
+        }
+
+    @classmethod
+    def from_sparse(cls, kept: Mapping[str, Any]) -> "Summary":
+        """The histogram that `sparse` was called on; ValueError for what no histogram can say."""
+        made = cls()
+        buckets = np.array(kept["buckets"], np.int64).reshape(-1, 2)
+        index, count = buckets[:, 0], buckets[:, 1]
+        if (index < 0).any() or (index >= len(made.counts)).any() or (count < 1).any():
+            raise ValueError(f"buckets are [0 to {len(made.counts) - 1}, 1 or more]")
+        np.add.at(made.counts, index, count)
+        made.count = int(made.counts.sum())
+        made.total, made.highest = int(kept["total"]), int(kept["highest"])
+        made.clipped = int(kept["clipped"])
+        return made
 
     def hgrm(self) -> str:
         """The percentile distribution as HdrHistogram prints it, values in ns."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import c_program, hiccups, report, traffic
+from bench import c_program, report, traffic
 from bench.harness import BenchError, Options, cores
 from bench.registry import BENCHES, run_benches
 from ringbuf import memory, ring, share
@@ -15,7 +15,7 @@ from ringbuf.record import LINE
 
 needs_gcc = pytest.mark.skipif(not c_program.available(), reason="gcc is absent")
 needs_two_cores = pytest.mark.skipif(cores(2)[-1].shared, reason="one core only")
-HEADLINES = {"throughput": "rate", "latency": "p50", "hiccups": "lost %", "histograms": "ns"}
+HEADLINES = {"throughput": "rate", "latency": "p50", "jitter": "lost %", "histograms": "ns"}
 
 
 @pytest.mark.parametrize("name", list(HEADLINES))
@@ -64,7 +64,7 @@ def sent_and_read(count: int, stamped: bool) -> np.ndarray:
         sent, sending = traffic.new_tally()
         read, reading = traffic.new_tally()
         while read["next"][0] <= count:
-            traffic.produce(sending, writer.view, count, stamped, 1)
+            traffic.produce(sending, writer.view, count, stamped, 1, 64)
             traffic.consume(reading, reader.view, count, True, 1)
         writer.close()
         reader.close()
@@ -135,18 +135,3 @@ def test_without_a_compiler_the_c_program_says_so(monkeypatch):
     assert not c_program.available()
     with pytest.raises(BenchError, match="no gcc"):
         c_program.built()
-
-
-def test_the_jitter_meter_counts_a_gap_under_every_limit_it_exceeds():
-    gaps = np.zeros(1, hiccups.GAPS)
-    gaps["limits"] = 10, 100, 1000, 10_000
-    for gap in (11, 500, 20_000, 101):
-        hiccups.note_gap(gaps.ctypes.data, gap)
-    assert gaps["counts"][0].tolist() == [4, 3, 1, 1]
-    assert (gaps["lost"][0], gaps["longest"][0]) == (20_612, 20_000)
-
-
-def test_passes_of_the_meter_are_averaged_but_for_the_longest_gap():
-    passes = [{"core 0": {"lost %": 1.0, "longest us": 5.0}}] * 2
-    passes.append({"core 0": {"lost %": 4.0, "longest us": 50.0}})
-    assert hiccups.merged(passes) == {"core 0": {"lost %": 2.0, "longest us": 50.0}}

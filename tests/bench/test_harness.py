@@ -134,4 +134,4 @@ def test_an_unknown_benchmark_is_refused_with_the_names_there_are():
 
 def test_a_plot_of_an_unknown_kind_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(BenchError, match=r"ends in \.png"):
-        run_benches(["hiccups"], plot_path=tmp_path / "bars.txt")
+        run_benches(["jitter"], plot_path=tmp_path / "bars.txt")

@@ -23,6 +23,8 @@ COMMANDS = [
     ["status"],
     ["stop"],
     ["top"],
+    ["metrics"],
+    ["latency"],
     ["tail"],
     ["demo"],
     ["segments"],
@@ -33,6 +35,8 @@ COMMANDS = [
     ["verify", "itch"],
     ["synthesize"],
     ["bench"],
+    ["bench", "run"],
+    ["bench", "compare"],
 ]
 
 
@@ -86,7 +90,7 @@ def test_status_of_a_running_pipeline(place):
 
 
 def test_a_pipeline_that_does_not_run(place):
-    for words in (["status"], ["stop"], ["top"], ["tail", "book"]):
+    for words in (["status"], ["stop"], ["top"], ["latency"], ["tail", "book"]):
         ran = corelane(*words, "no-such-pipeline", code=2)
         assert len(lines(ran.err)) == 1
         assert "no pipeline named 'no-such-pipeline'" in ran.err
@@ -113,6 +117,20 @@ def test_a_run_sums_up(place):
     assert "ready in " in ran.err
     for stage in ran.report.stages:
         assert stage.name in ran.out
+
+
+@pytest.mark.parametrize("words", [["jitter"], ["--quick", "jitter"], ["run", "jitter"]])
+def test_benches_are_run_by_name_with_or_without_the_word(words):
+    ran = CliRunner().invoke(main, ["bench", *words, "--seconds", "0.1"])
+    assert ran.exit_code == 0, ran.output
+    assert "medians of 2 rounds" in ran.output
+    assert "gaps by length" in ran.output
+
+
+def test_an_unknown_bench_is_refused():
+    ran = CliRunner().invoke(main, ["bench", "nonsense"])
+    assert ran.exit_code == 1
+    assert "no benchmark nonsense; there are " in ran.output
 
 
 def test_refusals_are_known_by_their_codes():

@@ -49,7 +49,7 @@ def test_a_real_pipeline_from_outside(place):
         assert stage.ran_on >= 0
         assert stage.taken > before.stages[name].taken
         assert stage.given > before.stages[name].given
-    assert {name: list(ring.behind) for name, ring in now.rings.items()} == {
+    assert {name: [r.name for r in ring.readers] for name, ring in now.rings.items()} == {
         "events": ["book"],
         "book": ["risk", "publisher"],
         "risk": ["publisher"],

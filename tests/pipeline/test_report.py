@@ -6,11 +6,12 @@ import pytest
 from pipeline import launch, plan
 from pipeline.config import load
 from pipeline.report import Balance, Report, best_prices, collect, parts, rss_of, save
+from pipeline.rings import RingReport
 from ringbuf.panel import Panel
 from ringbuf.share import RingReader, RingWriter
 from tests.pipeline.running import portfolios, read_report, rows
 from tuning import topology
-from workers.records import BOOK_RING, EVENT, EVENTS_RING, Book, empty
+from workers.records import BOOK_RING, EVENT, EVENTS_RING, TOP, Book, empty
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,14 @@ def test_what_a_run_says_of_its_stages(ran):
     assert 0 < end.report.ready_s < 400
     for ring in end.report.rings:
         assert ring.closed
-        assert all(reader.lag == 0 for reader in ring.readers)
+        assert ring.pid == end.stage(ring.writer).pid
+        for reader in ring.readers:
+            assert (reader.lag, reader.missed, reader.policy) == (0, 0, "left")
+            assert reader.read == reader.position == ring.written
+            assert reader.pid == end.stage(reader.name).pid
+            assert 0 < reader.empty_s < 400
+    assert "→" in end.out
+    assert "high water" in end.out
 
 
 def test_what_a_run_says_of_its_portfolios(ran):
@@ -150,3 +158,34 @@ def test_kinds_of_book_records_are_those_of_the_counters(ran):
     book = end.stage("book").counters["book"]
     names = {f"{kind.name.lower()}{'es' if kind is Book.STATUS else 's'}" for kind in Book}
     assert book["published"] == sum(book[name] for name in names)
+
+
+def test_what_a_dropping_reader_missed_is_neither_lost_nor_unbalanced(place):
+    """Half a ring is skipped by one that was lapped, and by nobody else."""
+    config = load(place.write(risk=portfolios(), stages={"risk": {"lag": {"book": "drop"}}}))
+    launch.create(plan.make(config, topology.read())).close()
+    try:
+        writer = RingWriter(place.name, "book", BOOK_RING)
+        reader = RingReader(place.name, "book", BOOK_RING, "risk")
+        for _ in range(3):
+            assert writer.push(empty(TOP, 8192)) == 8192
+        while len(taken := reader.take(TOP, 8192)):
+            reader.release(int(taken["sequence"][-1]))
+            received = int(ring_of(place.name, "book").readers[0].read)
+        panel = Panel(place.name, "risk", own=True)
+        panel.counters["risk"]["received"] = received
+        seen = ring_of(place.name, "book")
+        (risk,) = seen.readers
+        assert (risk.policy, risk.position, risk.lag) == ("drop", 3 * 8192, 0)
+        assert risk.read + risk.missed == risk.position
+        assert (risk.missed, received) == (3 * 8192 - 4097, 4097)
+        (item,) = [one for one in collect(place.name).balance if one.left == "ring book"]
+        assert item.holds
+        assert (item.right, item.right_sum) == ("risk.received + missed", 3 * 8192)
+    finally:
+        launch.remove(place.name)
+
+
+def ring_of(pipeline: str, name: str) -> RingReport:
+    """A ring as the pipeline's report has it."""
+    return next(ring for ring in collect(pipeline).rings if ring.name == name)

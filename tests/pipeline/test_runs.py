@@ -42,24 +42,6 @@ def test_none_or_many(monkeypatch):
         runs.the_one(None)
 
 
-def test_segments_are_listed_with_their_state(place, made, capsys):
-    held = memory.attach(place.name, launch.RUN, launch.RUN, writable=True)
-    held.hold(memory.OWNER, "test")
-    (memory.FOLDER / f"corelane.{place.name}.odd").write_bytes(b"no segment")
-    runs.console.out.width = 400
-    runs.list_segments()
-    held.close()
-    runs.list_segments()
-    shown = [line for line in capsys.readouterr().out.splitlines() if place.name in line]
-    odd = [line for line in shown if line.split()[1] == "odd"]
-    assert len(odd) == 2
-    assert all("is no segment of ours; remove it" in line for line in odd)
-    sound = [line for line in shown if line not in odd]
-    assert len(sound) == 2 * 7
-    assert all("in use" in line for line in sound[:7])
-    assert all(line.split()[-1] == "dead" for line in sound[7:])
-
-
 def test_a_pipeline_is_stopped_by_name(place):
     running = place.start(place.write(ingest={"rate": 500.0}))
     running.until_received("book", 5)

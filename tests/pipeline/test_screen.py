@@ -1,15 +1,16 @@
 """From two looks at a pipeline to rates, health and a screen: no pipeline, no terminal."""
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
+from pipeline.rings import ReaderReport, RingReport
 from pipeline.screen import (
     BAR,
     BEAT_MAX_S,
     Health,
     Look,
     PortfolioLook,
-    RingLook,
     StageLook,
     bar,
     duration,
@@ -33,7 +34,6 @@ STAGE = StageLook(
     taken=0,
     given=0,
     turns=0,
-    full=0,
     troubles={"book.unknown_order": 0, "book.orders_full": 0},
     rss_bytes=150_000_000,
     cpu_s=0.0,
@@ -42,12 +42,48 @@ STAGE = StageLook(
     starts=1,
     message="",
 )
-RING = RingLook(
-    capacity=8192, written=0, closed=False, gated=0, behind={"book": 0}, writer="ingest"
+READER = ReaderReport(
+    name="book",
+    policy="gate",
+    after="",
+    position=0,
+    read=0,
+    missed=0,
+    lag=0,
+    empty_s=0.0,
+    asleep=False,
+    pid=200,
+    alive=True,
+    beat_age_s=0.04,
+)
+RING = RingReport(
+    name="events",
+    writer="ingest",
+    capacity=8192,
+    written=0,
+    closed=False,
+    gated=0,
+    high_water=0,
+    full_s=0.0,
+    wakes=0,
+    pid=100,
+    alive=True,
+    beat_age_s=0.02,
+    readers=[READER],
 )
 
 
-def look(at_s: float = 0.0, ring: RingLook = RING, **stages: StageLook) -> Look:
+def ring(*readers: ReaderReport, **change) -> RingReport:
+    """The ring with some of it changed."""
+    return replace(RING, readers=[*readers] or RING.readers, **change)
+
+
+def reader(**change) -> ReaderReport:
+    """The reader with some of it changed."""
+    return replace(READER, **change)
+
+
+def look(at_s: float = 0.0, events: RingReport = RING, **stages: StageLook) -> Look:
     """A pipeline of two stages and a ring between them, some of it given."""
     return Look(
         pipeline="day",
@@ -55,7 +91,7 @@ def look(at_s: float = 0.0, ring: RingLook = RING, **stages: StageLook) -> Look:
         up_s=3_723.0,
         at_s=at_s,
         stages={"ingest": STAGE, "book": STAGE, **stages},
-        rings={"events": ring},
+        rings={"events": events},
         hops={},
         prices=[],
         portfolios=[],
@@ -71,7 +107,8 @@ def text(earlier: Look, now: Look, state: Health = OK) -> str:
 
 def line(shown: str, start: str) -> list[str]:
     """The words of the line that starts so."""
-    (found,) = (row.split() for row in shown.splitlines() if row.startswith(f"{start} "))
+    rows = (row for row in shown.splitlines() if row.startswith(f"{start} "))
+    (found,) = (row.split() for row in rows if not row.startswith(f"{start} →"))
     return found
 
 
@@ -141,15 +178,16 @@ def test_a_restart_is_a_worry():
     assert health(first, look(1.0)) == OK
 
 
-def test_a_ring_that_is_often_full_is_a_worry_and_the_slowest_reader_is_named():
-    before = look(ingest=STAGE._replace(turns=100, full=10))
-    behind = RING._replace(behind={"tap": 7, "book": 8000})
-    after = look(1.0, ring=behind, ingest=STAGE._replace(turns=200, full=70))
-    assert full_share(before, after, "ingest") == 0.6
+def test_a_ring_that_is_long_full_is_a_worry_and_the_slowest_that_gates_is_named():
+    readers = reader(name="tap", lag=7), reader(lag=8000), reader(lag=9000, policy="drop")
+    before = look(events=ring(*readers, full_s=3.0))
+    after = look(2.0, events=ring(*readers, full_s=4.2))
+    assert full_share(before, after, "events") == pytest.approx(0.6)
     (reason,) = health(before, after).reasons
-    assert reason == "ring events was full in 60% of the turns of ingest: book is behind"
-    seldom = look(1.0, ring=behind, ingest=STAGE._replace(turns=200, full=60))
-    assert health(before, seldom) == OK
+    assert reason == "ring events was full for 60% of the time: book is behind"
+    assert health(before, look(2.0, events=ring(*readers, full_s=4.0))) == OK
+    dropping = ring(reader(policy="drop"), full_s=9.0)
+    assert health(before, look(2.0, events=dropping)) == OK
 
 
 def test_what_worried_does_not_once_all_have_finished():
@@ -157,9 +195,10 @@ def test_what_worried_does_not_once_all_have_finished():
     assert health(look(), look(1.0, ingest=done, book=done)) == OK
 
 
-def test_full_share_of_nobody_and_of_no_turns():
-    assert full_share(look(), look(1.0), "nobody") == 0.0
-    assert full_share(look(), look(1.0), "ingest") == 0.0
+def test_a_share_of_the_time_is_never_more_than_all_of_it():
+    assert full_share(look(), look(1.0), "events") == 0.0
+    assert full_share(look(), look(1.0, events=ring(full_s=1.5)), "events") == 1.0
+    assert full_share(look(), look(0.0), "events") == 0.0
 
 
 @pytest.mark.parametrize(
@@ -203,15 +242,39 @@ def test_rates():
 def test_the_screen_shows_what_happened_between_the_looks():
     before = look(10.0, book=STAGE._replace(taken=1_000, given=500, cpu_s=1.0))
     busy = STAGE._replace(taken=11_000, given=2_500, cpu_s=1.3, core=0, ran_on=1)
-    ring = RING._replace(written=9_000, gated=8, behind={"book": 4096})
-    shown = text(before, look(10.5, ring=ring, book=busy))
+    events = ring(
+        reader(position=5_100, read=4_904, missed=196, lag=3_900, empty_s=0.1),
+        reader(name="tap", policy="drop", after="book", lag=9_000, pid=0),
+        written=9_000,
+        gated=8,
+        high_water=4_096,
+        full_s=0.05,
+    )
+    earlier = before._replace(rings={"events": ring(READER, reader(name="tap"))})
+    shown = text(earlier, look(10.5, events=events, book=busy))
     assert line(shown, "book") == [
         "book", "running", "0.0", "s", "20,000", "4,000", "0", "60", "150", "0", "1", "1"
     ]  # fmt: skip
-    half = bar(0.5)
+    nearly_half = bar(3_900 / 8192)
     assert line(shown, "events") == [
-        "events", "18,000", half, "50%", "0%", "16", "book", "4,096", "open"
+        "events", "18,000", "9,000", nearly_half, "48%", "4,096", "8", "10%", "ingest", "100",
+        "0.0", "s",
     ]  # fmt: skip
+    assert line(shown, "events → book") == [
+        "events", "→", "book", "gate", "9,808", "4,904", "3,900", "196", "20%", "200", "0.0", "s"
+    ]  # fmt: skip
+    assert line(shown, "events → tap") == [
+        "events", "→", "tap", "drop", "after", "book", "0", "0", "9,000", "0", "0%", "-", "-"
+    ]  # fmt: skip
+
+
+def test_who_is_at_the_ends_of_a_ring_and_since_when():
+    ends = ring(reader(alive=False), alive=True, beat_age_s=3.21)
+    shown = text(look(), look(1.0, events=ends))
+    assert line(shown, "events")[-3:] == ["100", "3.2", "s"]
+    assert line(shown, "events → book")[-2:] == ["200", "gone"]
+    closed = text(look(), look(1.0, events=ring(closed=True)))
+    assert line(closed, "events")[-1] == "closed"
 
 
 def test_the_header_says_how_it_fares_and_why():
@@ -251,15 +314,21 @@ def test_prices_and_portfolios_are_there_when_known():
 
 def test_a_busy_screen_fits_into_100_columns_without_folding():
     hop = {"end to end, book records": summary(999_999, 888_888_888, 123_456)}
-    behind = {"risk": 8192, "publisher": 8192, "tap": 8192}
-    ring = RING._replace(written=5_000_000, gated=99_999, behind=behind)
+    late = [
+        reader(name="publisher", after="risk", position=999_999_999, read=999_999_999,
+               lag=8192, missed=9_999_999, pid=4_194_304)
+        for _ in range(3)
+    ]  # fmt: skip
+    events = ring(*late, written=999_999_999, gated=99_999_999, high_water=65_536, pid=4_194_304)
+    fresh = ring(*[reader(read=990_000_000)] * 3, written=990_000_000)
     stage = STAGE._replace(taken=9_999_999, given=9_999_999, cpu_s=1.0, rss_bytes=2_000_000_000)
     stage = stage._replace(troubles={"book.bad_price": 12_345}, life=Life.FINISHED)
-    now = look(1.0, ring=ring, publisher=stage)._replace(hops=hop)
-    shown = text(look(publisher=STAGE), now)
+    now = look(1.0, events=events, publisher=stage)._replace(hops=hop)
+    shown = text(look(events=fresh, publisher=STAGE), now)
     assert max(map(len, map(str.rstrip, shown.splitlines()))) <= 100
     assert len(line(shown, "publisher")) == 11
-    assert line(shown, "events")[-3:] == ["tap", "8,192", "open"]
+    assert shown.count("events → publisher") == 3
+    assert "8,192  9,999,999" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -81,6 +83,45 @@ def test_several_added_together_are_one_of_all_values(parts):
     assert together.as_dict() == whole.as_dict()
     assert (together.counts == whole.counts).all()
     assert together.total == whole.total
+
+
+@given(st.lists(ANY, max_size=30), st.lists(ANY, max_size=30))
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_a_sum_is_that_of_both_and_a_difference_takes_it_apart(some, more):
+    one, other = Summary(noted(some)[0]), Summary(noted(more)[0])
+    both = one + other
+    assert both.sparse() == Summary(noted(some + more)[0]).sparse()
+    assert both.count == len(some) + len(more)
+    assert ((both - other).counts == one.counts).all()
+    assert ((both - other).count, (both - other).total) == (one.count, one.total)
+
+
+@given(st.lists(ANY, max_size=60))
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_plain_data_loses_nothing(values):
+    summary = Summary(noted(values)[0])
+    kept = json.loads(json.dumps(summary.sparse()))
+    back = Summary.from_sparse(kept)
+    assert back.sparse() == kept == summary.sparse()
+    assert (back.counts == summary.counts).all()
+    assert back.as_dict() == summary.as_dict()
+    assert sum(count for _, count in kept["buckets"]) == len(values)
+
+
+@pytest.mark.parametrize(
+    "buckets", [[[-1, 1]], [[10**6, 1]], [[3, 0]], [[3, -1]], [[1, 2, 3]], [["a", 1]]]
+)
+def test_what_no_histogram_can_say_is_refused(buckets):
+    with pytest.raises(ValueError):
+        Summary.from_sparse({"buckets": buckets, "total": 0, "highest": 0, "clipped": 0})
+
+
+@given(st.lists(IN_RANGE, max_size=60), IN_RANGE)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_how_many_are_at_most_so_much_to_three_digits(values, limit):
+    found = Summary(noted(values)[0]).up_to(limit)
+    assert sum(value <= limit for value in values) <= found
+    assert found <= sum(value <= limit * 1.001 for value in values)
 
 
 def test_what_was_counted_since():
