@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import inspect
 
+from pipeline.seats import seat_faults
 from pipeline.shape import deviations, near
 from ringbuf.memory import NAME
 from ringbuf.ring import RELEASE_EVERY
@@ -50,7 +51,9 @@ class Placement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Where one stage runs, how it waits and what happens when it dies."""
 
     core: int | None = None  # None: the plan chooses
-    wait: Literal["auto", "spin", "yield", "backoff"] = "auto"
+    wait: Literal["auto", "spin", "yield", "backoff", "park"] = "auto"
+    lag: dict[str, Literal["gate", "drop"]] = {}  # ring -> what lagging behind on it means
+    after: dict[str, str] = {}  # ring -> the stage that must be done with a record before this one
     restart: Literal["auto", "never", "on-failure"] = "auto"
 
 
@@ -65,6 +68,14 @@ class Supervision(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     backoff_s: float = 0.1  # before the first restart, doubled for each that follows
 
 
+class Memory(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What memory is asked for; `status` shows what was got."""
+
+    huge_pages: bool = False  # for rings, boards and panels: 2 MiB where the host has them
+    lock: bool = False  # keep all memory of the stages from being paged out
+    numa: Literal["prefer", "bind", "off"] = "prefer"  # the node of the stage that works on it
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A whole pipeline."""
 
@@ -77,6 +88,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rings: Rings = msgspec.field(default_factory=Rings)
     stages: dict[str, Placement] = {}
     processes: list[list[str]] = []  # stages that share a process; empty: one process each
+    memory: Memory = msgspec.field(default_factory=Memory)
     supervision: Supervision = msgspec.field(default_factory=Supervision)
 
     def placement(self, stage: str) -> Placement:
@@ -137,7 +149,8 @@ def faults(config: Config) -> list[str]:
             better = max(SMALLEST_RING, 1 << max(capacity - 1, 1).bit_length())
             better = min(better, LARGEST_RING)
             problems.append(f"rings.{_RINGS[ring]}: {capacity} is no size; use {better}")
-    return problems + _stage_faults(config) + _range_faults(config) + _portfolio_faults(config)
+    problems += _stage_faults(config) or seat_faults(config.stages)
+    return problems + _range_faults(config) + _portfolio_faults(config)
 
 
 _RINGS = {"ingest": "events", "book": "book", "risk": "risk"}

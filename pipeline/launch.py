@@ -8,18 +8,24 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 
 from pipeline.config import Config
-from pipeline.plan import CLASSES, LAYOUTS, Plan, StagePlan
-from ringbuf import clock, memory
+from pipeline.plan import CLASSES, LAYOUTS, Plan, SegmentPlan, StagePlan
+from ringbuf import clock, memory, pages
 from ringbuf.board import KIND as BOARD
 from ringbuf.board import Board
+from ringbuf.host import counter_fault
+from ringbuf.jit import compiled
 from ringbuf.memory import Segment, SegmentError
 from ringbuf.panel import KIND as PANEL
 from ringbuf.panel import Panel, create_panel
 from ringbuf.share import KIND as RING
 from ringbuf.share import RingReader, RingWriter, create_ring
 from tuning import affinity, numa
+from tuning.memory import lock_all
+from tuning.outcome import Outcome
+from tuning.topology import show
 from workers.book import Book
 from workers.ingest import Ingest
 from workers.publish import Publisher
@@ -86,21 +92,13 @@ def create(plan: Plan) -> Segment:
     """Make every segment of a plan; the run segment comes last and says that all are there."""
     memory.remove_dead_drafts()
     made = []
+    nodes = {}
     try:
-        for part in plan.segments_of(RING):
-            _prefer_node(plan, next(s.node for s in plan.stages if part.name in s.writes))
-            made.append(
-                create_ring(
-                    plan.pipeline, part.name, LAYOUTS[part.name], part.capacity, part.readers
-                )
-            )
-        numa.release()
-        for part in plan.segments_of(BOARD):
-            size, rows = part.size, part.capacity
-            args = (plan.pipeline, part.name, BOARD, size, part.text, rows, part.record_size)
-            made.append(memory.create(*args))
-        for part in plan.segments_of(PANEL):
-            made.append(create_panel(plan.pipeline, part.name, part.text))
+        for part in plan.segments:
+            node = plan.node_of(part)
+            with pages.huge_pages(plan.memory.huge_pages), numa.placed(plan.memory.numa, node):
+                made.append(_create(plan, part))
+            nodes[made[-1].name] = node
         _set_clocks(plan)
         text = json.dumps(
             {
@@ -108,6 +106,8 @@ def create(plan: Plan) -> Segment:
                 "rings": [part.name for part in plan.segments_of(RING)],
                 "boards": [part.name for part in plan.segments_of(BOARD)],
                 "run_id": time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{os.getpid()}",
+                "numa": plan.memory.numa,
+                "nodes": nodes,
             }
         )
         made.append(memory.create(plan.pipeline, RUN, RUN, 4096, text))
@@ -120,10 +120,14 @@ def create(plan: Plan) -> Segment:
     return made[-1]
 
 
-def _prefer_node(plan: Plan, node: int | None) -> None:
-    """Have memory that is backed from now on lie on a node, where the host has several."""
-    if node is not None and len({stage.node for stage in plan.stages}) > 1:
-        numa.prefer(node)
+def _create(plan: Plan, part: SegmentPlan) -> Segment:
+    name = plan.pipeline
+    if part.kind == RING:
+        return create_ring(name, part.name, LAYOUTS[part.name], part.capacity, part.readers)
+    if part.kind == PANEL:
+        return create_panel(name, part.name, part.text)
+    rows, size = part.capacity, part.record_size
+    return memory.create(name, part.name, BOARD, part.size, part.text, rows, size)
 
 
 def _set_clocks(plan: Plan) -> None:
@@ -179,18 +183,41 @@ def become(config: Config, plan: Plan, names: list[str]) -> None:
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _frame: stopping.append(signum))
-    if chosen[0].core is not None:
-        affinity.pin([chosen[0].core])
-        _prefer_node(plan, chosen[0].node)
-    affinity.set_timer_slack(1)
+    outcomes = [astuple(outcome) for outcome in _settle(plan, chosen[0])]
     stages = []
     for part, panel in zip(chosen, panels, strict=True):
         try:
+            panel.note(outcomes)
             stages.append((build(config, plan, part, panel), panel))
         except BaseException as error:
             panel.fail(error)
             raise
-    run(stages, Waiter(chosen[0].wait), lambda: bool(stopping))
+    run(stages, Waiter(chosen[0].wait, chosen[0].alone), lambda: bool(stopping))
+
+
+def _settle(plan: Plan, part: StagePlan) -> list[Outcome]:
+    """Go where a stage's process belongs, before it touches any memory; what came of it."""
+    outcomes = []
+    if part.core is not None:
+        affinity.pin([part.core])
+    cores = f"core {show(affinity.current())}"
+    outcomes.append(Outcome("any core" if part.core is None else cores, cores))
+    if part.node is not None and plan.memory.numa != "off":
+        outcomes.append({"prefer": numa.prefer, "bind": numa.bind}[plan.memory.numa](part.node))
+    outcomes.append(affinity.set_timer_slack(1))
+    why = counter_fault() or ("" if compiled() else "the kernels run uncompiled")
+    outcomes.append(Outcome("cycle counter", "clock_gettime" if why else "cycle counter", why))
+    return outcomes
+
+
+@dataclass
+class Locking(Links):
+    """Links of a stage whose memory stays in memory, once all of it is compiled and touched."""
+
+    def warm(self) -> None:
+        """Warm up, then lock what there is, and what will come."""
+        super().warm()
+        self.panel.note([*self.panel.outcomes, astuple(lock_all())])
 
 
 def _enter(plan: Plan, part: StagePlan) -> Panel:
@@ -210,7 +237,7 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
     name, kind = plan.pipeline, CLASSES[part.name]
     boards = {board.name for board in plan.segments_of(BOARD)}
     rings = {ring.name: ring for ring in plan.segments_of(RING)}
-    links = Links(panel)
+    links = (Locking if plan.memory.lock else Links)(panel)
     for ring in kind.READS:
         if ring in rings:
             links.readers[ring] = RingReader(name, ring, LAYOUTS[ring], part.name)

@@ -3,7 +3,7 @@
     +--------+-----------+----------------------+-----------------------------
     | HEADER | text      | (zeros to page end)  | payload: ring, board, panel
     +--------+-----------+----------------------+-----------------------------
-      0        256                                PAYLOAD
+      0        1024                               PAYLOAD
 
 The header says what lies behind it; the text is JSON that describes the payload's records, so a
 monitor reads a segment with no help from the code that wrote it. A segment is filled in under a
@@ -11,37 +11,50 @@ temporary name, every page of it backed, and only then linked to its real name: 
 half of one, and a full /dev/shm is an error here, never a SIGBUS later.
 
 Whoever works on a segment holds a lock on one byte of it (a role). The kernel drops the lock when
-the process dies, however it dies, so "is its owner alive" has an answer with no guessing.
+the process dies, however it dies, so "is its owner alive" has an answer with no guessing. The
+header notes who took a role last, for people: a process id can be used again, a lock cannot.
+
+A segment's file is in /dev/shm, or on a hugetlbfs (ringbuf/pages.py); a name is looked for in both.
 """
 
-import contextlib
 import errno
 import fcntl
 import json
 import mmap
 import os
-import re
 import stat
-import struct
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import posix_ipc
 
+from ringbuf import files, pages
+from ringbuf.files import (
+    LOCKS,
+    NAME,
+    PLAINLY,
+    PREFIX,
+    SegmentError,
+    SegmentExists,
+    alive,
+    full_name,
+    lock,
+    names,
+    place,
+    remove_dead_drafts,
+    roles_held,
+    unlink,
+)
 from ringbuf.host import boot_id, start_time
 from ringbuf.record import layout_hash, record
 
-FOLDER = Path("/dev/shm")  # noqa: S108 (where POSIX shared memory lives on Linux)
-PREFIX = "corelane"
+FOLDER = pages.SHARED  # where segments are, unless huge pages take them elsewhere
 MAGIC = 0x454E414C45524F43  # "CORELANE" in memory
-VERSION = 1
-TEXT = 256  # where the text starts
+VERSION = 2
+TEXT = 1024  # where the text starts
 PAYLOAD = 8192  # where the payload starts: whole pages
 OWNER, WRITER, READER = 0, 1, 2  # lock bytes; reader n holds READER + n
-LOCKS = 64
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+HOLDERS = 18  # roles whose last holder is noted: owner, writer, 16 readers
 
 HEADER = record(
     [
@@ -57,22 +70,12 @@ HEADER = record(
         ("start_time", "i8"),  # of the creator, clock ticks since boot
         ("boot", "S40"),
         ("kind", "S16"),  # "ring", "board", "panel"
+        ("huge", "i8"),  # 1: huge pages were asked for
+        ("why", "S320"),  # they are not all huge; empty: they are, or were not asked for
+        ("holders", [("pid", "i8"), ("start_time", "i8")], (HOLDERS,)),  # by role; 0: never held
     ]
 )
 assert HEADER.itemsize <= TEXT
-
-
-class SegmentError(RuntimeError):
-    """A segment that cannot be made or must not be used; the message says why and what to do."""
-
-
-class SegmentExists(SegmentError):
-    """The name is taken."""
-
-
-def full_name(pipeline: str, part: str) -> str:
-    """The name of a pipeline's segment, as it stands in /dev/shm."""
-    return f"{PREFIX}.{pipeline}.{part}"
 
 
 class Segment:
@@ -99,6 +102,11 @@ class Segment:
         return self.bytes[PAYLOAD:]
 
     @property
+    def page_sizes(self) -> dict[int, int]:
+        """What pages this mapping is made of, measured: page size -> bytes."""
+        return pages.sizes(self.bytes.ctypes.data)
+
+    @property
     def text(self) -> dict:
         """What the segment says of its own records."""
         return json.loads(self.raw_text)
@@ -111,7 +119,7 @@ class Segment:
     def hold(self, role: int, who: str) -> None:
         """Take a role until close() or death; refused while a living process has it."""
         try:
-            fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK, role, 1))
+            fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, lock(fcntl.F_WRLCK, role, 1))
         except OSError as failure:
             if failure.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
@@ -120,10 +128,12 @@ class Segment:
                 "stop that one first"
             ) from None
         self.holder = os.getpid()
+        if role < HOLDERS:
+            self.header["holders"][role] = self.holder, start_time(self.holder)
 
     def drop(self, role: int) -> None:
         """Give a role back."""
-        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, role, 1))
+        fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, lock(fcntl.F_UNLCK, role, 1))
 
     def close(self) -> None:
         """Give up all roles. The memory stays mapped while views of it live.
@@ -133,16 +143,12 @@ class Segment:
         """
         if self.file >= 0:
             if self.holder == os.getpid():
-                fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, _lock(fcntl.F_UNLCK, 0, LOCKS))
+                fcntl.fcntl(self.file, fcntl.F_OFD_SETLK, lock(fcntl.F_UNLCK, 0, LOCKS))
             os.close(self.file)
             self.file = -1
 
     def __del__(self) -> None:
         self.close()
-
-
-def _lock(kind: int, start: int, length: int) -> bytes:
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
 
 
 def create(
@@ -157,56 +163,35 @@ def create(
 ) -> Segment:
     """Make a segment with `size` bytes of zeroed payload, all of it backed by memory.
 
-    fill: writes what the payload starts with, before anybody can see the segment.
+    fill: writes what the payload starts with, before anybody can see the segment. Its pages are
+    huge ones where pages.huge_pages() asks for them and the host has them; else the header says
+    why they are not.
     """
     name = full_name(pipeline, part)
     encoded = text.encode()
     assert TEXT + len(encoded) <= PAYLOAD, f"{name}: description of {len(encoded)} bytes"
-    whole = -(-(PAYLOAD + size) // mmap.PAGESIZE) * mmap.PAGESIZE
-    draft = f"{PREFIX}-draft.{os.getpid()}.{part}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(FOLDER / draft)
-    file = posix_ipc.SharedMemory("/" + draft, posix_ipc.O_CREX, mode=0o600).fd
+    draft, file, reasons = files.draft(name, part, PAYLOAD + size)
     try:
-        try:
-            os.fchmod(file, 0o600)
-            _back(file, name, whole)
-        except BaseException:
-            os.close(file)
-            raise
         segment = Segment(name, file, writable=True)  # which closes the file from here on
+        if reasons:
+            reasons.append(pages.make_transparent(segment.map))
         segment.bytes[TEXT : TEXT + len(encoded)] = np.frombuffer(encoded, np.uint8)
         header = segment.header
         header["version"], header["text_length"] = VERSION, len(encoded)
-        header["size"], header["layout"] = whole, layout_hash(text)
+        header["size"], header["layout"] = len(segment.bytes), layout_hash(text)
         header["capacity"], header["record_size"] = capacity, record_size
         header["created_ns"] = time.time_ns()
         header["pid"], header["start_time"] = os.getpid(), start_time(os.getpid())
         header["boot"], header["kind"], header["magic"] = boot_id().encode(), kind.encode(), MAGIC
+        header["huge"] = pages.asked()
+        if pages.asked() and set(segment.page_sizes) != {pages.HUGE}:
+            header["why"] = "; ".join(filter(None, reasons)).encode()[: HEADER["why"].itemsize]
         if fill is not None:
             fill(segment)
-        try:
-            os.link(FOLDER / draft, FOLDER / name)
-        except FileExistsError:
-            raise SegmentExists(f"segment {name}: exists already") from None
+        files.link(draft, name)
     finally:
-        os.unlink(FOLDER / draft)
+        os.unlink(draft)
     return segment
-
-
-def _back(file: int, name: str, size: int) -> None:
-    """Have every page of a segment backed now, while an error can still be reported."""
-    try:
-        os.posix_fallocate(file, 0, size)
-    except OSError as failure:
-        if failure.errno not in (errno.ENOSPC, errno.ENOMEM):
-            raise
-        room = os.statvfs(FOLDER)
-        raise SegmentError(
-            f"segment {name}: {size:,} bytes do not fit, {FOLDER} has "
-            f"{room.f_bavail * room.f_frsize:,} free; make rings or books smaller in the "
-            "configuration, or the file system larger (mount -o remount,size=…)"
-        ) from None
 
 
 def attach(
@@ -217,9 +202,8 @@ def attach(
     With `text`, its records must be laid out exactly so; without, any layout of the kind will do.
     """
     name = full_name(pipeline, part)
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not make us wait
     try:
-        file = os.open(FOLDER / name, flags | (os.O_RDWR if writable else os.O_RDONLY))
+        file = os.open(place(name), PLAINLY | (os.O_RDWR if writable else os.O_RDONLY))
     except FileNotFoundError:
         raise SegmentError(
             f"segment {name}: does not exist; is a pipeline named {pipeline!r} running? "
@@ -270,35 +254,38 @@ def fault(segment: Segment, kind: str, text: str | None) -> str:
     return ""
 
 
-def alive(name: str) -> bool:
-    """True while a living process holds a role on the segment."""
+def look(name: str) -> Segment:
+    """Map a segment, read-only, whatever it holds: ask fault() before believing it."""
     try:
-        file = os.open(FOLDER / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
+        file = os.open(place(name), os.O_RDONLY | PLAINLY)
+    except OSError as failure:
+        raise SegmentError(f"segment {name}: {failure.strerror}") from None
     try:
-        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, 0, LOCKS))
-    finally:
+        return Segment(name, file, writable=False)
+    except (OSError, ValueError) as failure:  # a pipe, a folder
         os.close(file)
-    return struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK
+        raise SegmentError(f"segment {name}: is no plain file ({failure})") from None
 
 
-def names(pipeline: str = "") -> list[str]:
-    """The segments that exist, of one pipeline or of all."""
-    start = f"{PREFIX}.{pipeline}." if pipeline else f"{PREFIX}."
-    return sorted(path.name for path in FOLDER.iterdir() if path.name.startswith(start))
-
-
-def unlink(name: str) -> None:
-    """Remove a segment's name; processes that have it mapped keep their memory."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(FOLDER / name)
-
-
-def remove_dead_drafts() -> None:
-    """Remove half-made segments whose maker has died."""
-    for path in FOLDER.glob(f"{PREFIX}-draft.*"):
-        pid = path.name.split(".")[1]
-        if not (pid.isdigit() and Path(f"/proc/{pid}").exists()):
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's
-                path.unlink()
+__all__ = [
+    "FOLDER",
+    "LOCKS",
+    "NAME",
+    "OWNER",
+    "PREFIX",
+    "READER",
+    "WRITER",
+    "Segment",
+    "SegmentError",
+    "SegmentExists",
+    "alive",
+    "attach",
+    "create",
+    "fault",
+    "full_name",
+    "look",
+    "names",
+    "remove_dead_drafts",
+    "roles_held",
+    "unlink",
+]

@@ -50,6 +50,9 @@ class Command(IntEnum):
     HOLD = 2  # get ready, but do not begin
 
 
+OUTCOME_BYTES = 2048
+OUTCOME_TEXTS = (300, 100, 40, 0)  # letters of a text, where all of them would not fit
+
 STATUS = record(
     [
         ("life", "i8"),
@@ -67,6 +70,7 @@ STATUS = record(
         ("wait", "S16"),
         ("message", "S256"),  # why it failed
         ("clock", CLOCK),
+        ("outcomes", f"S{OUTCOME_BYTES}"),  # JSON: what was asked of the host and what was got
     ]
 )
 COMMAND = record([("command", "i8"), ("spare", "i8", (15,))])
@@ -74,6 +78,7 @@ LIFE = offset(STATUS, "life")
 HEARTBEAT = offset(STATUS, "heartbeat_ns")
 
 Equation = tuple[Sequence[str], Sequence[str]]
+Outcome = tuple[str, str, str]  # asked, got, why they differ (empty where they do not)
 
 
 def _aligned(size: int) -> int:
@@ -151,6 +156,22 @@ class Panel:
         """Show why the stage could not go on."""
         self.status["message"] = f"{type(error).__name__}: {error}".encode()[:256]
         self.live(Life.FAILED)
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Show what the stage asked of the host, and what it got; long texts are cut."""
+        for length in OUTCOME_TEXTS:
+            cut = [[text[:length] for text in outcome] for outcome in outcomes]
+            encoded = json.dumps(cut, ensure_ascii=False).encode()
+            if len(encoded) <= OUTCOME_BYTES:
+                break
+        assert len(encoded) <= OUTCOME_BYTES, f"{len(outcomes)} outcomes"
+        self.status["outcomes"] = encoded
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What the stage asked of the host, and what it got."""
+        text = bytes(self.status["outcomes"])
+        return [(asked, got, why) for asked, got, why in json.loads(text or b"[]")]
 
     def beat(self) -> None:
         """Show that the stage's process still turns."""

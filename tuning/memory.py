@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tuning.outcome import LIBC, Outcome, call, reason
 
-STATUS = Path("/proc/self/status")
+PROCESSES = Path("/proc")
 
 _MCL_CURRENT = 1
 _MCL_FUTURE = 2
@@ -60,17 +60,21 @@ def unlock_all() -> None:
     call(LIBC.munlockall)
 
 
-def locked_bytes() -> int:
-    """How much of our memory is locked, in bytes."""
-    return int(_status("VmLck").split()[0]) * 1024
+def locked_bytes(pid: int | None = None) -> int:
+    """How much memory of a process (this one by default) is locked, in bytes; 0 if it is gone."""
+    return int(_status("VmLck", pid).split()[0]) * 1024
 
 
 def _capabilities() -> int:
     return int(_status("CapEff"), 16)
 
 
-def _status(name: str) -> str:
-    for line in STATUS.read_text().splitlines():
+def _status(name: str, pid: int | None = None) -> str:
+    try:
+        text = (PROCESSES / (str(pid) if pid else "self") / "status").read_text()
+    except OSError:
+        return "0"
+    for line in text.splitlines():
         key, _, value = line.partition(":")
         if key == name:
             return value.strip()

@@ -9,6 +9,8 @@ import errno
 import os
 import platform
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tuning.outcome import LIBC, Outcome, call, reason
@@ -47,6 +49,21 @@ def bind(node: int) -> Outcome:
 def prefer(node: int) -> Outcome:
     """Take memory from this node first, from others when it is used up."""
     return _set(_PREFERRED, node)
+
+
+@contextmanager
+def placed(wish: str, node: int | None) -> Iterator[Outcome | None]:
+    """Have what is touched meanwhile lie on a node: "prefer" it, "bind" to it, or "off".
+
+    Afterwards the policy is the kernel's own again. None where nothing was asked.
+    """
+    if wish == "off" or node is None:
+        yield None
+        return
+    try:
+        yield {"prefer": prefer, "bind": bind}[wish](node)
+    finally:
+        release()
 
 
 def release() -> Outcome:

@@ -157,13 +157,14 @@ def run(
         with _failure_shown(panel):
             stage.open()
             stage.links.warm()
+    waiter.make_bed([stage for stage, _ in stages])  # compiles, which takes its time
+    for _, panel in stages:
         panel.status["ready_ns"] = time.time_ns()
         panel.live(Life.READY)
     for _, panel in stages:
         _await_release(panel, stopping)
         panel.live(Life.RUNNING)
     cycles = [_Cycle(stage, panel) for stage, panel in stages]
-    waiter.make_bed([cycle.stage for cycle in cycles])
     due_ns = 0
     while cycles:
         now_ns = time.monotonic_ns()

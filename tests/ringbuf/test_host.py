@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from ringbuf.host import boot_id, start_time, steady_counter
+from ringbuf.host import boot_id, counter_fault, start_time, steady_counter
 from tests.ringbuf.segments import fork, wait
 
 ON_X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="flags of x86-64 processors")
@@ -39,6 +39,39 @@ def test_no_answer_is_no_promise(tmp_path):
 def test_the_setting_overrules_the_processor(tmp_path, monkeypatch):
     monkeypatch.setenv("CORELANE_CLOCK", "system")
     assert steady_counter(cpuinfo(tmp_path, "flags: constant_tsc nonstop_tsc\n")) is False
+
+
+@ON_X86
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("flags\t\t: fpu constant_tsc rdtscp nonstop_tsc\n", ""),
+        ("flags\t\t: fpu constant_tsc\n", "the processor's flags lack nonstop_tsc"),
+        ("flags\t\t: fpu\n", "the processor's flags lack constant_tsc and nonstop_tsc"),
+        ("processor\t: 0\n", "shows no flags of the processor"),
+    ],
+)
+def test_why_the_counter_is_not_trusted(tmp_path, text, why):
+    fault = counter_fault(cpuinfo(tmp_path, text), str(tmp_path / "no clocks"))
+    assert fault.endswith(why)
+    assert bool(fault) == bool(why)
+
+
+@ON_X86
+@pytest.mark.parametrize(
+    ("known", "steady"), [("kvm-clock tsc\n", True), ("hpet acpi_pm\n", False)]
+)
+def test_a_counter_that_the_kernel_has_caught_drifting(tmp_path, known, steady):
+    clocks = tmp_path / "available_clocksource"
+    clocks.write_text(known)
+    flags = cpuinfo(tmp_path, "flags: constant_tsc nonstop_tsc\n")
+    assert steady_counter(flags, str(clocks)) is steady
+    assert ("struck tsc" in counter_fault(flags, str(clocks))) is not steady
+
+
+def test_the_setting_is_given_as_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("CORELANE_CLOCK", "system")
+    assert counter_fault(cpuinfo(tmp_path, "")) == "CORELANE_CLOCK=system is set"
 
 
 def test_a_boot_has_one_name():

@@ -179,14 +179,17 @@ def test_a_creator_killed_anywhere_leaves_a_whole_segment_or_none(pipeline):
 def test_drafts_of_the_dead_are_removed_and_those_of_the_living_stay():
     gone = fork(lambda: None)
     wait(gone)
-    dead = FOLDER / f"corelane-draft.{gone}.x"
-    living = FOLDER / f"corelane-draft.{os.getpid()}.x"
-    strange = FOLDER / f"corelane-draft.me{os.getpid()}.x"
+    mine = os.getpid(), start_time(os.getpid())
+    dead = FOLDER / f"corelane-draft.{gone}.5.x"
+    living = FOLDER / "corelane-draft.{}.{}.x".format(*mine)
+    namesake = FOLDER / f"corelane-draft.{mine[0]}.{mine[1] - 1}.x"  # our id, used before us
+    strange = FOLDER / f"corelane-draft.me{mine[0]}.x"
+    paths = (dead, living, namesake, strange)
     try:
-        for path in (dead, living, strange):
+        for path in paths:
             path.touch()
-        memory.remove_dead_drafts()
-        assert [path.exists() for path in (dead, living, strange)] == [False, True, False]
+        assert memory.remove_dead_drafts() >= 3
+        assert [path.exists() for path in paths] == [False, True, False, False]
     finally:
         living.unlink()
 
@@ -210,7 +213,7 @@ def test_an_absent_segment_is_refused():
     ("field", "value", "reason"),
     [
         ("magic", 1, "is not a segment of Corelane"),
-        ("version", 99, "has layout version 99, this program reads 1"),
+        ("version", 99, "has layout version 99, this program reads 2"),
         ("size", 1 << 40, "was cut from 1099511627776 to 20480 bytes"),
         ("boot", b"another-boot", "is left from an earlier boot"),
         ("boot", b"\xff" * 40, "is left from an earlier boot"),
@@ -293,6 +296,30 @@ def test_a_segment_that_others_may_write_is_refused(pipeline, segment, mode):
     path_of(segment).chmod(mode)
     with pytest.raises(SegmentError, match="others may write to it"):
         attach(pipeline, "part", "ring")
+
+
+def test_a_look_takes_what_it_finds(pipeline, segment):
+    patch(segment, "version", 99)
+    found = memory.look(segment.name)
+    assert "layout version 99" in memory.fault(found, "ring", None)
+    assert not found.writable
+    path = FOLDER / memory.full_name(pipeline, "alien")
+    os.mkfifo(path)
+    with pytest.raises(SegmentError, match=r"alien: .*"):
+        memory.look(path.name)
+    memory.unlink(path.name)
+    with pytest.raises(SegmentError, match="alien: No such file"):
+        memory.look(path.name)
+
+
+def test_a_folder_with_a_segments_name_is_told_of_when_it_is_in_the_way(pipeline):
+    path = FOLDER / memory.full_name(pipeline, "folder")
+    path.mkdir()
+    try:
+        with pytest.raises(SegmentError, match=rf"cannot be removed \(.*\); look at {path}"):
+            memory.unlink(path.name)
+    finally:
+        path.rmdir()
 
 
 def test_names_lists_a_pipelines_segments_and_unlink_removes_them(pipeline, segment):

@@ -9,8 +9,10 @@ import time
 
 import pytest
 
-from ringbuf.memory import OWNER, READER, WRITER, SegmentError, alive, attach, create
-from tests.ringbuf.segments import dying, fork, in_child
+from ringbuf import memory
+from ringbuf.host import start_time
+from ringbuf.memory import OWNER, READER, WRITER, SegmentError, alive, attach, create, roles_held
+from tests.ringbuf.segments import dying, fork, in_child, wait
 
 
 @pytest.fixture
@@ -111,3 +113,40 @@ def test_other_faults_of_locking_are_not_taken_for_a_living_process(pipeline, se
     looker = attach(pipeline, "part", "ring")
     with pytest.raises(OSError, match="Bad file descriptor"):
         looker.hold(WRITER, "writer")
+
+
+def test_the_last_holder_of_each_role_is_noted(pipeline, segment):
+    def hold():
+        theirs = attach(pipeline, "part", "ring", writable=True)
+        theirs.hold(READER + 2, "reader 'x'")
+
+    mine = attach(pipeline, "part", "ring", writable=True)
+    mine.hold(OWNER, "owner")
+    child = fork(hold)
+    assert wait(child) == 0
+    holders = segment.header["holders"]
+    assert holders[OWNER].tolist() == (os.getpid(), start_time(os.getpid()))
+    assert int(holders[READER + 2]["pid"]) == child
+    assert int(holders[READER + 2]["start_time"]) >= start_time(os.getpid())
+    assert int(holders[WRITER]["pid"]) == 0
+    assert roles_held(segment.name) == [OWNER]
+    mine.close()
+    assert roles_held(segment.name) == []
+
+
+def test_a_process_with_the_id_of_a_dead_holder_is_not_taken_for_it(pipeline, segment):
+    """What lives is known by its lock: ids are used again."""
+    mine = attach(pipeline, "part", "ring", writable=True)
+    mine.hold(WRITER, "writer")
+    mine.close()
+    assert int(segment.header["holders"]["pid"][WRITER]) == os.getpid()  # and we live
+    assert not alive(segment.name)
+    assert roles_held(segment.name) == []
+    successor = attach(pipeline, "part", "ring", writable=True)
+    successor.hold(WRITER, "writer")
+    assert roles_held(segment.name) == [WRITER]
+
+
+def test_a_segment_that_is_gone_has_no_roles(pipeline, segment):
+    memory.unlink(segment.name)
+    assert roles_held(segment.name) == []

@@ -147,3 +147,26 @@ def test_the_clock_travels_in_the_panel(stage):
     own.status["clock"]["ns_per_cycle"] = 0.385
     assert float(look.status["clock"]["ns_per_cycle"]) == 0.385
     assert np.shares_memory(look.status["clock"], look.segment.bytes)
+
+
+def test_outcomes_are_shown_as_they_are_noted(stage):
+    own, look = Panel(*stage, own=True), Panel(*stage)
+    assert look.outcomes == []
+    own.note([("core 1", "core 1", ""), ("bind 7", "default", "EINVAL: kein „Knoten“")])
+    assert look.outcomes == [
+        ("core 1", "core 1", ""),
+        ("bind 7", "default", "EINVAL: kein „Knoten“"),
+    ]
+    own.note([])
+    assert look.outcomes == []
+
+
+@pytest.mark.parametrize(("letter", "count"), [("x", 6), ("ä", 6), ('"', 6), ("x", 40)])
+def test_outcomes_that_are_too_long_are_cut(stage, letter, count):
+    own, look = Panel(*stage, own=True), Panel(*stage)
+    own.note([(letter * 1000, f"{letter}got", "")] * count)
+    shown = look.outcomes
+    assert len(shown) == count
+    assert shown == [(letter * len(shown[0][0]), shown[0][1], "")] * count
+    assert look.life is Life.ABSENT  # nothing beside it was written
+    assert len(shown[0][0]) < 1000

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tuning.memory import Limit, limits
+from tuning.memory import Limit, limits, locked_bytes
 
 LOCK = """
 import json, mmap, os, resource, sys
@@ -73,3 +73,23 @@ def test_limits_are_those_of_the_kernel():
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     assert found["core file"] == Limit(*(None if value < 0 else value for value in (soft, hard)))
     assert {"locked memory", "real-time priority", "file size"} <= set(found)
+
+
+HELD = """
+import sys
+from tuning.memory import lock_all, locked_bytes
+lock_all()
+print(locked_bytes(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_another_process_has_locked_is_seen_from_outside():
+    command = [sys.executable, "-c", HELD]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as held:
+        told = int(held.stdout.readline())
+        assert locked_bytes(held.pid) >= told
+        assert (told > 0) == (locked_bytes(held.pid) > 0)
+        held.communicate()
+    assert locked_bytes(held.pid) == 0  # gone

@@ -75,3 +75,24 @@ def test_a_machine_whose_calls_are_not_known(monkeypatch):
     assert (outcome.got, outcome.granted) == ("unknown", False)
     assert "knows no NUMA" in outcome.why
     assert "knows no NUMA" in numa.node_of_pages(0, 1).why
+
+
+@pytest.mark.parametrize("wish", ["prefer", "bind"])
+def test_a_policy_ends_with_its_block(wish):
+    with numa.placed(wish, NODES[0]) as outcome:
+        skip_where_forbidden(outcome.why)
+        assert outcome.granted
+        assert numa.policy() == f"{wish} {NODES[0]}"
+    assert numa.policy() == "default"
+    with pytest.raises(KeyError), numa.placed(wish, NODES[0]):
+        raise KeyError
+    assert numa.policy() == "default"
+
+
+@pytest.mark.parametrize(("wish", "node"), [("off", NODES[0]), ("prefer", None)])
+def test_where_nothing_is_asked_the_policy_stays(wish, node):
+    skip_where_forbidden(numa.bind(NODES[0]).why)
+    with numa.placed(wish, node) as outcome:
+        assert outcome is None
+        assert numa.policy() == f"bind {NODES[0]}"
+    assert numa.policy() == f"bind {NODES[0]}"
