@@ -3,7 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SHELL := /bin/bash
 
-.PHONY: demo test test-compiled check bench lock docs clean
+.PHONY: demo test test-compiled check model nightly bench lock docs clean
 
 demo: $(VENV)/ready  ## a whole market day through four processes, with nothing else installed
 	$(VENV)/bin/corelane demo
@@ -20,6 +20,15 @@ check: $(VENV)/ready  ## style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+model: $(VENV)/ready  ## every order of small rings, searched through by spin
+	@command -v spin >/dev/null || .ci/install spin
+	@command -v gcc >/dev/null || .ci/install gcc libc6-dev
+	$(PY) -m tests.model.check
+
+nightly: $(VENV)/ready  ## 100,000 interleavings of the ring kernels, then 2,000 kills of real processes
+	$(PY) -m tests.campaign
+	CORELANE_KILLS=2000 $(PY) -m pytest -s tests/ringbuf/test_ring_kills.py
+
 bench: $(VENV)/ready  ## all benches, side by side with the C program of the same protocol
 	$(VENV)/bin/corelane bench
 
@@ -27,7 +36,7 @@ docs: $(VENV)/ready  ## the command line's own help, as docs/commands.md
 	$(PY) -m docs.commands > docs/commands.md
 
 lock: $(VENV)/ready  ## resolve the newest versions again, with hashes and without addresses
-	$(VENV)/bin/pip-compile --quiet --all-extras --generate-hashes --strip-extras --allow-unsafe \
+	$(VENV)/bin/pip-compile --quiet --extra dev --extra plot --generate-hashes --strip-extras --allow-unsafe \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-annotate --no-header \
 		--upgrade --output-file requirements.lock pyproject.toml
 

@@ -15,8 +15,8 @@ import numpy as np
 from bench import traffic
 from bench.harness import Bench, BenchError, Metrics, Options, Result, actors, cores, run_rounds
 from bench.peer_python import ABSENT, packed
-from ringbuf import ring
 from ringbuf.share import Observer, RingWriter
+from ringbuf.views import push_to
 
 CAPACITY = 8192
 CALLS, CALLS_SHORT = 20_000, 500
@@ -42,11 +42,11 @@ def ours(calls: int) -> dict[str, Metrics]:
         one, many = np.zeros(1, traffic.TRAFFIC), np.zeros(ARRAY, traffic.TRAFFIC)
         one["words"] = np.arange(traffic.WORDS)
         many["words"] = np.arange(ARRAY)[:, None] + np.arange(traffic.WORDS)
-        view, address = writer.view, one.ctypes.data
+        kept, address = writer.kept_at, one.ctypes.data
         arrays = max(calls * 10 // ARRAY, 1)
         found = {
             ONE: {"ns": timed(calls, writer.push, one)},
-            BARE: {"ns": timed(calls, ring.push, view, address, 1, 0)},
+            BARE: {"ns": timed(calls, push_to, kept, address, 1, 0)},
             MANY: {"ns": timed(arrays, writer.push, many) / ARRAY},
         }
         observer = Observer(rings.pipeline, "there")

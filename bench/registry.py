@@ -4,8 +4,9 @@ A new one is a file with a BENCH in it, and a line in BENCHES.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -73,11 +74,19 @@ def run_benches(
         console.print(f"\n[bold]{bench.name}[/]: {bench.what}")
         found = bench.run(options or Options())
         for result in found if isinstance(found, list) else [found]:
+            if result.name != bench.name:
+                console.print(f"\n[bold]{result.name}[/]: {result.what}")
             report.show(result, console)
             results.append(result)
     if json_path:
-        kept = {"host": about, "benches": [result.as_dict() for result in results]}
-        Path(json_path).write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        Path(json_path).write_text(as_json(about, results))
     if plot_path:
         report.plot(results, about, plot_path)
     return results
+
+
+def as_json(about: Mapping[str, Any], results: Sequence[Result]) -> str:
+    """The host and the results, a line each, so that two of them can be told apart by eye."""
+    lines = (json.dumps(result.as_dict(), ensure_ascii=False) for result in results)
+    told = json.dumps(about, ensure_ascii=False)
+    return '{"host": ' + told + ',\n"benches": [\n' + ",\n".join(lines) + "\n]}\n"

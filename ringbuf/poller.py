@@ -3,7 +3,7 @@
 Writers share nothing, so none waits for another and one that dies in the middle of a record holds
 nobody up. No ring is passed over: after a ring was served it is the last to be looked at.
 
-    address -> | POLLER | VIEW x count |
+    address -> | POLLER | READER_VIEW x count |
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ import numpy as np
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from ringbuf.ring import Reader, awaited, ended, next_unread
+from ringbuf.ring import awaited, ended, next_unread
 from ringbuf.share import RingReader
+from ringbuf.views import READER_VIEW, keep, reader_at
 
 POLLER = record(
     [
@@ -22,8 +23,7 @@ POLLER = record(
         ("turn", "i8"),  # the ring that is looked at first
     ]
 )
-VIEW = record([(name, "i8") for name in Reader._fields])
-VIEWS_AT, VIEW_SIZE = POLLER.itemsize, VIEW.itemsize
+VIEWS_AT, VIEW_SIZE = POLLER.itemsize, READER_VIEW.itemsize
 
 
 @kernel
@@ -32,7 +32,7 @@ def poll(poller):
     header = at(poller, POLLER)
     for step in range(header.count):
         number = (header.turn + step) % header.count
-        reader = view(poller, number)
+        reader = reader_at(poller + VIEWS_AT + number * VIEW_SIZE)
         if awaited(reader, next_unread(reader)):
             header.turn = number + 1
             return number
@@ -40,18 +40,10 @@ def poll(poller):
 
 
 @kernel
-def view(poller, number):
-    """The reader of a ring."""
-    kept = at(poller + VIEWS_AT + number * VIEW_SIZE, VIEW)
-    size = kept["size"]  # as an attribute it would be numpy's own
-    return Reader(kept.line, kept.slots, kept.stamps, kept.mask, size, kept.writer, kept.after)
-
-
-@kernel
 def all_ended(poller):
     """True when nothing will come on any ring."""
     for number in range(at(poller, POLLER).count):
-        reader = view(poller, number)
+        reader = reader_at(poller + VIEWS_AT + number * VIEW_SIZE)
         if not ended(reader, next_unread(reader)):
             return False
     return True
@@ -65,9 +57,8 @@ class Poller:
         self.memory = np.zeros(VIEWS_AT + len(self.readers) * VIEW_SIZE, np.uint8)
         self.address = self.memory.ctypes.data
         self.memory[: POLLER.itemsize].view(POLLER)["count"] = len(self.readers)
-        views = self.memory[VIEWS_AT:].view(VIEW)
-        for number, reader in enumerate(self.readers):
-            views[number] = tuple(reader.view)
+        views = keep(*(reader.view for reader in self.readers))
+        self.memory[VIEWS_AT:] = views.view(np.uint8)
 
     def take(self, dtype: np.dtype, limit: int) -> tuple[RingReader | None, np.ndarray]:
         """The next ring in turn that has records, and up to `limit` of them, in place.

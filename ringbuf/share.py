@@ -20,6 +20,7 @@ from ringbuf.memory import Segment, SegmentError
 from ringbuf.park import rise
 from ringbuf.record import from_description, layout_text
 from ringbuf.ring import Policy
+from ringbuf.views import keep, push_to
 
 KIND = "ring"
 MIRROR_SHARE = 4  # a mirror takes over at most this part of a ring at a time
@@ -116,12 +117,27 @@ class RingWriter:
         self.line = ring.lines(self.segment.payload)[0]
         _sign_in(self.line)
         self.written = int(ring.recover(self.view))
+        self.kept = keep(self.view)
+        self.kept_at = self.kept.ctypes.data
+        self.source: np.ndarray | None = None  # what was pushed last, and where it lies
+        self.source_at = self.count = 0
 
     def push(self, records: np.ndarray, born: int = 0) -> int:
-        """Copy records in, as many as there is room for; return how many."""
-        assert records.flags.c_contiguous
-        assert records.dtype.itemsize == self.view.size
-        return int(ring.push(self.view, records.ctypes.data, len(records), born))
+        """Copy records in, as many as there is room for; return how many.
+
+        Pushing the same array again, with other contents, saves the look at where it lies.
+        """
+        if records is not self.source:
+            self._take_from(records)
+        return push_to(self.kept_at, self.source_at, self.count, born)
+
+    def _take_from(self, records: np.ndarray) -> None:
+        if records.dtype.itemsize != self.view.size or not records.flags.c_contiguous:
+            raise SegmentError(
+                f"{self.segment.name}: {records.dtype.itemsize} bytes a record, strides "
+                f"{records.strides}; give records of {self.view.size} bytes that lie side by side"
+            )
+        self.source, self.source_at, self.count = records, records.ctypes.data, len(records)
 
     def beat(self, now_ns: int) -> None:
         """Show that the writer lives; now_ns: CLOCK_MONOTONIC."""

@@ -62,7 +62,6 @@ def test_every_rate_is_offered_to_everybody(tmp_path):
         for row in result.rounds:
             for metrics in row.values():
                 assert 0 < metrics["p50"] <= metrics["p99"] <= metrics["p99.9"] <= metrics["max"]
-                    assert metrics["held %"] == 100
         assert result.jitter.keys() == {f"core {place.number}" for place in cores(2)}
         assert result.name in told
 

@@ -322,3 +322,23 @@ def test_one_ring_two_threads(book):
             reader.release(len(prices))
     thread.join()
     assert seen == [list(range(1, 2001))] * 2
+
+
+def test_the_same_array_may_be_pushed_again_with_other_contents(book):
+    writer, (reader, _) = RingWriter(*book, LAYOUTS), readers_of(book)
+    staging, other = trades(1, 1), trades(7, 2)
+    writer.push(staging)
+    staging["price"] = 2
+    writer.push(staging)
+    writer.push(other)
+    staging["price"] = 3
+    writer.push(staging)
+    assert reader.take(TRADE, 9)["price"].tolist() == [1, 2, 7, 8, 3]
+
+
+@pytest.mark.parametrize("wrong", [trades(1, 4)[::2], np.zeros(3, np.int64)])
+def test_records_that_do_not_fit_are_refused(book, wrong):
+    writer = RingWriter(*book, LAYOUTS)
+    with pytest.raises(SegmentError, match="give records of 64 bytes that lie side by side"):
+        writer.push(wrong)
+    assert writer.push(trades(1, 1)) == 1
