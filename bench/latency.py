@@ -72,14 +72,22 @@ def finish(tally: np.ndarray, last: int, who: str) -> None:
     traffic.check(int(tally["total"][0]), last, who)
 
 
-def ring_run(crew: list[Actor], warm: int, trips: int, stamped: bool, pauses: int) -> Metrics:
+def ring_run(
+    crew: list[Actor], warm: int, trips: int, stamped: bool, pauses: int, huge: bool = False
+) -> Metrics:
     """Round trips over two fresh rings."""
-    with traffic.Rings(CAPACITY, there=1, back=1) as rings:
+    with traffic.Rings(CAPACITY, huge=huge, there=1, back=1) as rings:
         _, metrics = together(
             (crew[1], answer, (rings.pipeline, warm + trips, stamped, pauses)),
             (crew[0], ask, (rings.pipeline, warm, trips, stamped, pauses)),
         )
     return metrics
+
+
+def huge_pages() -> bool:
+    """Whether rings can be had in huge pages here."""
+    with traffic.Rings(CAPACITY, huge=True, there=1, back=1) as rings:
+        return rings.huge
 
 
 def shapes(crew: list[Actor], places: list[Core], warm: int, trips: int) -> dict[str, Variant]:
@@ -90,6 +98,8 @@ def shapes(crew: list[Actor], places: list[Core], warm: int, trips: int) -> dict
         "ring, no stamps": lambda: ring_run(crew, warm, trips, False, PAUSES),
         f"ring, {SPACED} pauses a look": lambda: ring_run(crew, warm, trips, True, SPACED),
     }
+    if huge_pages():
+        variants["ring, huge pages"] = lambda: ring_run(crew, warm, trips, True, PAUSES, True)
     if c_program.available():
         sizes = CAPACITY, trips, warm, PAUSES
         variants["C"] = lambda: c_program.round_trip(*sizes, True, numbers)
@@ -115,6 +125,8 @@ def run(options: Options) -> Result:
             before=lambda: passes.append(jitter.meter_all(crew, places, seconds)),
         )
     jitter.beside(result, passes, trips, one_at_a_time=True)
+    if not huge_pages():
+        result.notes.append("no huge pages here: `corelane status` of a run with them says why")
     if "C" in variants:
         result.pairs = {"ring": "C", "ring, no stamps": "C, no stamps"}
     else:

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from bench.harness import ANSWER_S, BenchError
-from ringbuf import memory, ring, share
+from ringbuf import memory, pages, ring, share
 from ringbuf.atomics import at, cycles, pause, store_relaxed, store_release
 from ringbuf.jit import kernel
 from ringbuf.record import record, slot_record
@@ -200,16 +200,24 @@ def looks_of(shared: bool) -> int:
 class Rings:
     """Fresh rings for one round, each with so many gating readers; their names end with it.
 
-    parks: whether those readers may sleep.
+    parks: whether those readers may sleep; huge: whether to ask for huge pages.
     """
 
-    def __init__(self, capacity: int, parks: bool = False, **readers: int) -> None:
+    def __init__(
+        self, capacity: int, parks: bool = False, huge: bool = False, **readers: int
+    ) -> None:
         self.pipeline = f"bench-{os.getpid()}"
         self.segments = []
         for name, count in readers.items():
             seats = [share.Seat(reader_name(number), parks=parks) for number in range(count)]
-            made = share.create_ring(self.pipeline, name, LAYOUTS, capacity, seats)
+            with pages.huge_pages(huge):
+                made = share.create_ring(self.pipeline, name, LAYOUTS, capacity, seats)
             self.segments.append(made)
+
+    @property
+    def huge(self) -> bool:
+        """Whether all of it lies in huge pages, as the kernel shows it."""
+        return all(set(segment.page_sizes) == {pages.HUGE} for segment in self.segments)
 
     def __enter__(self) -> "Rings":
         return self

@@ -4,17 +4,21 @@ The kernels run as plain Python, in a private copy of their module (`plain`) who
 are ours: before each load, store and fence the seed decides who goes on. With `reorder` stores
 also show late and in any order that a weakly ordered machine may choose: a store waits in its
 actor's buffer until the seed lets it out, behind a fence or in front of a release store only when
-everything before it is out. Loads are never reordered. Any actor may be killed at any step and
-starts again, as a process that is restarted does. The same seed is the same run.
+everything before it is out; a full fence or a futex call lets all of them out. Loads are never
+reordered. Any actor may be killed at any step, in its sleep too, and starts again, as a process
+that is restarted does. A sleep on a futex has no time limit: a sleeper whom nobody wakes is
+reported. The same seed is the same run.
 """
 
+import contextlib
 import ctypes
 import importlib.util
+import os
 import random
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numba
@@ -28,6 +32,8 @@ PRIMITIVES = (
     "store_relaxed",
     "fence_release",
     "fence_acquire",
+    "fence_full",
+    "futex_wake",
     "copy_words",
     "pause",
 )
@@ -41,10 +47,13 @@ class Stuck(AssertionError):
     """The actors went on for ever."""
 
 
-def plain(name: str, *changes: tuple[str, str]) -> types.ModuleType:
+def plain(
+    name: str, *changes: tuple[str, str], using: Sequence[types.ModuleType] = ()
+) -> types.ModuleType:
     """A private, uncompiled copy of a module, its memory under the explorer.
 
     changes: (text, other text) pairs to make in its source, to see whether the flaw is found.
+    using: copies of other modules, in place of which it is to import from these.
     """
     spec = importlib.util.find_spec(name)
     assert spec is not None
@@ -63,7 +72,23 @@ def plain(name: str, *changes: tuple[str, str]) -> types.ModuleType:
     for primitive in PRIMITIVES:
         if hasattr(module, primitive):
             setattr(module, primitive, getattr(sys.modules[__name__], primitive))
+    for copy in using:
+        original = vars(importlib.import_module(copy.__name__))
+        for key, value in vars(module).items():
+            if not key.startswith("__") and original.get(key) is value:
+                setattr(module, key, vars(copy)[key])
     return module
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """Threads that hand on to one another do so several times as fast where they share a core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[os.getpid() % len(cores)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 class Run:
@@ -83,6 +108,8 @@ class Run:
         self.batons = [threading.Lock() for _ in actors]
         self.done = threading.Lock()
         self.alive = list(range(len(actors)))
+        self.asleep: dict[int, tuple[int, ...]] = {}  # actor -> the futexes it sleeps on
+        self.kills = 0
         self.running = 0
         self.steps = [0] * len(actors)
         self.order: list[int] = []
@@ -93,10 +120,11 @@ class Run:
         for lock in (*self.batons, self.done):
             lock.acquire()
         threads = [threading.Thread(target=self._live, args=(n,)) for n in self.alive]
-        for thread in threads:
-            thread.start()
-        self._pass_on()
-        self.done.acquire()
+        with one_core():
+            for thread in threads:
+                thread.start()
+            self._pass_on()
+            self.done.acquire()
         for thread in threads:
             thread.join()
         if self.failures:
@@ -111,6 +139,7 @@ class Run:
                 life = -1
             except Crash:
                 life += 1
+                self.kills += 1
             except BaseException as failure:
                 self.failures.append(failure)
             self._flush(me)
@@ -118,6 +147,11 @@ class Run:
         self._pass_on()
 
     def _pass_on(self) -> None:
+        if not self.alive and self.asleep:
+            if not self.failures:
+                self.failures.append(Stuck(f"asleep for ever: {sorted(self.asleep)}"))
+            self.alive += sorted(self.asleep)  # to end
+            self.asleep.clear()
         if not self.alive:
             self.done.release()
             return
@@ -144,6 +178,35 @@ class Run:
         if self.chance.random() >= self.stay:
             self._pass_on()
             self.batons[me].acquire()
+
+    def sleep(self, addresses: Sequence[int], value: int) -> None:
+        """futex(2): sleep while all these words say `value`, until somebody wakes one of them."""
+        me = self.step()
+        self._flush(me)
+        if self.crashes.get(me) == self.steps[me] + 1:
+            self._let_others(me)
+            self.steps[me] += 1
+            raise Crash
+        if all(_word(address).value & 0xFFFFFFFF == value for address in addresses):
+            self.asleep[me] = tuple(addresses)
+            self.alive.remove(me)
+            self._pass_on()
+            self.batons[me].acquire()
+            self.step()
+
+    def wake(self, address: int) -> None:
+        """futex(2): wake one who sleeps on a word."""
+        me = self.step()
+        self._flush(me)
+        sleepers = [who for who, words in self.asleep.items() if address in words]
+        if sleepers:
+            who = self.chance.choice(sleepers)
+            del self.asleep[who]
+            self.alive.append(who)
+
+    def fence(self) -> None:
+        """Go on when all that the running actor has stored is out."""
+        self._flush(self.step())
 
     def load(self, address: int) -> int:
         """A word as the running actor sees it: its own stores first."""
@@ -178,8 +241,9 @@ class Run:
         return bool(free)
 
     def _flush(self, who: int) -> None:
-        while self._flush_one(who):
+        while self.waiting[who]:
             self._let_others(who)
+            self._flush_one(who)
 
 
 current: Run | None = None
@@ -242,6 +306,21 @@ def fence_release():
 def fence_acquire():
     if current:
         current.step()
+
+
+def fence_full():
+    if current:
+        current.fence()
+
+
+def futex_wake(address):
+    if current:
+        current.wake(address)
+
+
+def futex_wait(addresses, value):
+    if current:
+        current.sleep(addresses, value)
 
 
 def pause():

@@ -5,7 +5,10 @@ import pytest
 
 from tests.interleave import (
     Stuck,
+    fence_full,
     fence_release,
+    futex_wait,
+    futex_wake,
     interleave,
     load_acquire,
     load_relaxed,
@@ -117,6 +120,76 @@ def test_actors_that_never_end_are_reported():
 
     with pytest.raises(Stuck, match="no end"):
         interleave(0, wait, wait)
+
+
+def store_buffering(seed, fence):
+    """Both actors store their own word, then look at the other's: what each of them sees."""
+    _, places = words(2)
+    seen = [0, 0]
+
+    def actor(me):
+        def look(life):
+            store_relaxed(places[me], 1)
+            fence()
+            seen[me] = load_relaxed(places[1 - me])
+
+        return look
+
+    interleave(seed, actor(0), actor(1), reorder=True)
+    return tuple(seen)
+
+
+def test_only_a_full_fence_lets_one_of_two_see_the_other():
+    assert (0, 0) in {store_buffering(seed, fence_release) for seed in SEEDS}
+    assert {store_buffering(seed, fence_full) for seed in SEEDS} == {(0, 1), (1, 0), (1, 1)}
+
+
+def sleeper_and_waker(seed, value, crashes=None):
+    """One sleeps until a word changes, the other changes it and wakes whoever sleeps on it."""
+    memory, (place,) = words(1)
+    lives = []
+
+    def sleep(life):
+        lives.append(life)
+        while load_relaxed(place) == 0:
+            futex_wait([place], value)
+
+    def wake(life):
+        store_relaxed(place, 1)
+        futex_wake(place)
+
+    interleave(seed, sleep, wake, crashes=crashes, reorder=bool(seed % 2))
+    assert memory[0] == 1
+    return lives
+
+
+def test_a_sleeper_is_woken_or_does_not_fall_asleep():
+    assert all(sleeper_and_waker(seed, 0) == [0] for seed in SEEDS)
+    assert all(sleeper_and_waker(seed, 5) == [0] for seed in SEEDS)  # it never says 5: no sleep
+
+
+def test_a_sleeper_may_be_killed():
+    lives = [sleeper_and_waker(seed, 0, {0: step}) for seed in SEEDS for step in (2, 3)]
+    assert [0, 1] in lives
+
+
+def test_a_sleeper_that_nobody_wakes_is_reported():
+    _, (place,) = words(1)
+    with pytest.raises(Stuck, match=r"asleep for ever: \[0, 1\]"):
+        interleave(0, *[lambda life: futex_wait([place], 0)] * 2, lambda life: load_relaxed(place))
+
+
+def test_a_sleeper_on_several_words_is_woken_through_any():
+    for seed in SEEDS:
+        _, places = words(2)
+        interleave(
+            seed,
+            lambda life, places=places: futex_wait(places, 0),
+            lambda life, place=places[seed % 2]: [
+                store_relaxed(place, 1),
+                futex_wake(place),
+            ],
+        )
 
 
 def test_a_failure_is_raised_with_its_seed():

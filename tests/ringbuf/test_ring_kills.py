@@ -1,8 +1,10 @@
-"""A writer and two readers as processes of their own, killed at random and started again.
+"""A writer and three readers as processes of their own, killed at random and started again.
 
-Each reader chains a digest over the words and stamps of every record and keeps it beside the ring
-before it releases the record, so the last digest is right only if every record was taken once, in
-order and whole, whatever was killed in between.
+One reader spins, one sleeps when there is nothing to read, and one comes after the first and sleeps
+too, for ten minutes at most: a wake-up that got lost would hold the test up. Each reader chains
+a digest over the words and stamps of every record and keeps it beside the ring before it releases
+the record, so the last digest is right only if every record was taken once, in order and whole,
+whatever was killed in between. CORELANE_KILLS sets how many kills there are.
 """
 
 import mmap
@@ -16,15 +18,17 @@ import pytest
 from ringbuf import ring
 from ringbuf.atomics import at, load_relaxed, store_relaxed
 from ringbuf.jit import compiled, kernel
+from ringbuf.park import Bed
 from ringbuf.record import slot_record
-from ringbuf.share import RingReader, RingWriter, create_ring, observe
+from ringbuf.share import RingReader, RingWriter, Seat, create_ring, observe
 from tests.ringbuf.segments import fork, kill, wait
 
 WORDS = slot_record([("words", "i8", (7,))])
 LAYOUTS = {"words": (-1, WORDS)}
 CAPACITY = 128
-READERS = ("first", "second")
-KILLS = 150 if compiled() else 30
+SEATS = [Seat("first"), Seat("second", parks=True), Seat("third", after="first", parks=True)]
+KILLS = int(os.environ.get("CORELANE_KILLS") or (150 if compiled() else 30))
+LONG_S = 600.0
 DIGESTS = 1024  # per reader, by sequence: more than a reader can be ahead of its release
 PRIME = 2_147_483_647
 
@@ -94,11 +98,11 @@ class Line:
 
     def __init__(self, pipeline):
         self.place = (pipeline, "line")
-        create_ring(*self.place, LAYOUTS, CAPACITY, READERS).close()
-        self.memory = np.frombuffer(mmap.mmap(-1, 8 * (1 + 2 * DIGESTS)), np.int64)
-        self.stop = self.memory[:1]
-        self.digests = self.memory[1:].reshape(2, DIGESTS)
-        self.tasks = [self.write, lambda: self.read(0), lambda: self.read(1)]
+        create_ring(*self.place, LAYOUTS, CAPACITY, SEATS).close()
+        self.memory = np.frombuffer(mmap.mmap(-1, 8 * (2 + 3 * DIGESTS)), np.int64)
+        self.stop, self.slept = self.memory[:1], self.memory[1:2]
+        self.digests = self.memory[2:].reshape(3, DIGESTS)
+        self.tasks = [self.write, *(lambda number=n: self.read(number) for n in range(3))]
 
     def write(self):
         writer = RingWriter(*self.place, LAYOUTS)
@@ -106,16 +110,21 @@ class Line:
         while not self.stop[0]:
             if not produce(writer.view, batch):
                 os.sched_yield()
+            if batch == 50:
+                time.sleep(0.0005)  # so that readers fall asleep
             batch = batch % 50 + 1
         writer.close()
 
     def read(self, number):
-        reader = RingReader(*self.place, LAYOUTS, READERS[number])
-        limit = 1
+        reader = RingReader(*self.place, LAYOUTS, SEATS[number].name)
+        bed, limit = Bed([reader.shared]), 1
         while not reader.ended:
             before = ring.next_unread(reader.view)
             if consume(reader.view, self.digests[number].ctypes.data, limit) < before:
-                os.sched_yield()
+                if SEATS[number].parks:
+                    self.slept += bed.sleep(LONG_S)
+                else:
+                    os.sched_yield()
             limit = limit % (40 + 60 * number) + 1
 
 
@@ -125,8 +134,9 @@ def line(pipeline):
     made = Line(pipeline)
     writer = RingWriter(*made.place, LAYOUTS)
     assert produce(writer.view, 10) == 10
-    for number, name in enumerate(READERS):
-        reader = RingReader(*made.place, LAYOUTS, name)
+    for number, seat in enumerate(SEATS):
+        reader = RingReader(*made.place, LAYOUTS, seat.name)
+        Bed([reader.shared]).warm()
         assert consume(reader.view, made.digests[number].ctypes.data, 10) == 10
         assert not reader.ended
         reader.close()
@@ -138,23 +148,26 @@ def test_nothing_is_lost_doubled_or_torn_by_kills(line):
     chance = random.Random(7)
     onlooker = observe(*line.place)
     children = [fork(task) for task in line.tasks]
-    positions, killed = [0, 0, 0], [0, 0, 0]
-    while sum(killed) < KILLS or min(killed) < KILLS // 6:
+    positions, killed = [0] * 4, [0] * 4
+    while sum(killed) < KILLS or min(killed) < KILLS // 8:
         time.sleep(chance.uniform(0, 0.004))
-        victim = chance.randrange(3)
+        victim = chance.randrange(4)
         kill(children[victim])
         killed[victim] += 1
         now = [int(onlooker.writer["written"])]
-        now += [int(reader["position"]) for reader in onlooker.readers[:2]]
+        now += [int(reader["position"]) for reader in onlooker.readers[:3]]
         assert all(after >= before for before, after in zip(positions, now, strict=True))
         positions = now
         children[victim] = fork(line.tasks[victim])
     line.stop[0] = 1
-    assert [wait(child) for child in children] == [0, 0, 0]
+    assert [wait(child) for child in children] == [0] * 4
     count = int(onlooker.writer["written"])
     assert onlooker.closed
-    assert [int(reader["position"]) for reader in onlooker.readers[:2]] == [count, count]
-    assert line.digests[:, count % DIGESTS].tolist() == [expected(count)] * 2
+    assert [int(reader["position"]) for reader in onlooker.readers[:3]] == [count] * 3
+    assert line.digests[:, count % DIGESTS].tolist() == [expected(count)] * 3
+    assert line.slept[0] > KILLS // 8
+    assert int(onlooker.writer["wakes"]) > KILLS // 8
+    print(f"{killed} kills of writer and readers, {count:,} records, {line.slept[0]:,} sleeps")
     newest = onlooker.latest(CAPACITY)
     assert newest["sequence"].tolist() == list(range(count - len(newest) + 1, count + 1))
 
@@ -164,14 +177,14 @@ def test_a_reader_that_stays_dead_holds_the_writer_and_loses_nothing(line):
     kill(fork(lambda: line.read(0)))
     while produce(writer.view, 50):
         pass
-    position = min(int(reader["position"]) for reader in observe(*line.place).readers[:2])
+    position = min(int(reader["position"]) for reader in observe(*line.place).readers[:3])
     assert int(ring.next_free(writer.view)) - 1 == position + CAPACITY
     assert int(observe(*line.place).writer["gated"]) > 0
     writer.close()
-    for number in range(2):
+    for number in range(3):
         line.read(number)
     count = position + CAPACITY
-    assert line.digests[:, count % DIGESTS].tolist() == [expected(count)] * 2
+    assert line.digests[:, count % DIGESTS].tolist() == [expected(count)] * 3
 
 
 def test_a_missing_record_would_change_the_digest(line):
