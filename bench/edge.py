@@ -16,7 +16,7 @@ from bench import traffic
 from bench.harness import Bench, BenchError, Metrics, Options, Result, actors, cores, run_rounds
 from bench.peer_python import ABSENT, packed
 from ringbuf.share import Observer, RingWriter
-from ringbuf.views import push_to
+from ringbuf.views import push_kept
 
 CAPACITY = 8192
 CALLS, CALLS_SHORT = 20_000, 500
@@ -42,11 +42,10 @@ def ours(calls: int) -> dict[str, Metrics]:
         one, many = np.zeros(1, traffic.TRAFFIC), np.zeros(ARRAY, traffic.TRAFFIC)
         one["words"] = np.arange(traffic.WORDS)
         many["words"] = np.arange(ARRAY)[:, None] + np.arange(traffic.WORDS)
-        kept, address = writer.kept_at, one.ctypes.data
         arrays = max(calls * 10 // ARRAY, 1)
         found = {
             ONE: {"ns": timed(calls, writer.push, one)},
-            BARE: {"ns": timed(calls, push_to, kept, address, 1, 0)},
+            BARE: {"ns": timed(calls, push_kept, writer.parcel_at, 0)},
             MANY: {"ns": timed(arrays, writer.push, many) / ARRAY},
         }
         observer = Observer(rings.pipeline, "there")

@@ -19,6 +19,7 @@ from bench.harness import (
     together,
 )
 from ringbuf.share import Observer, RingReader, RingWriter
+from ringbuf.views import keep
 
 CAPACITY = 8192
 RECORDS, RECORDS_SHORT = 2_000_000, 20_000
@@ -29,10 +30,9 @@ LOOK_EVERY_S = 0.001  # a monitor's pace; each look copies what the ring holds
 def send(pipeline: str, last: int, stamped: bool, shared: bool, batch: int) -> None:
     """The writer's whole run, in its own process."""
     writer = RingWriter(pipeline, "there", traffic.LAYOUTS)
-    tally, address = traffic.new_tally()
+    _tally, address = traffic.new_tally()
     looks = traffic.looks_of(shared)
     traffic.until_done(
-        tally,
         last,
         lambda: traffic.produce(address, writer.view, last, stamped, looks, batch),
         shared,
@@ -45,13 +45,13 @@ def take(pipeline: str, number: int, last: int, stamped: bool, shared: bool) -> 
     reader = RingReader(pipeline, "there", traffic.LAYOUTS, traffic.reader_name(number))
     tally, address = traffic.new_tally()
     looks = traffic.looks_of(shared)
-    seconds = 0.0
+    kept = keep(reader.view)
+    view, seconds = kept.ctypes.data, 0.0
     for until in (traffic.WARM, last):
         begun = time.perf_counter()
         traffic.until_done(
-            tally,
             until,
-            lambda until=until: traffic.consume(address, reader.view, until, stamped, looks),
+            lambda until=until: traffic.consume_kept(address, view, until, stamped, looks),
             shared,
         )
         seconds = time.perf_counter() - begun

@@ -7,6 +7,7 @@ the stages do.
 
 import os
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ringbuf import memory, pages, ring, share
 from ringbuf.atomics import at, cycles, pause, store_relaxed, store_release
 from ringbuf.jit import kernel
 from ringbuf.record import record, slot_record
+from ringbuf.views import reader_at
 
 WORDS = 7
 TRAFFIC = slot_record([("words", "i8", (WORDS,))])
@@ -53,8 +55,8 @@ def produce(tally, writer, last, stamped, looks, batch):
                 unstamped(writer, sequence)
             sequence += 1
         ring.advance(writer, sequence - 1)
-        empty = 0
     mine.next = sequence
+    return sequence
 
 
 @kernel
@@ -73,7 +75,7 @@ def fill(address, sequence):
 
 @kernel
 def consume(tally, reader, last, stamped, looks):
-    """Read records up to `last`; returns early after `looks` empty looks in a row."""
+    """Read records up to `last`; returns early after `looks` empty looks in all."""
     mine = at(tally, TALLY)
     sequence, total, late, empty = mine.next, mine.total, mine.late, 0
     while sequence <= last and empty < looks:
@@ -88,9 +90,15 @@ def consume(tally, reader, last, stamped, looks):
         if sequence & (ring.RELEASE_EVERY - 1) == 0:
             ring.release(reader, sequence)
         sequence += 1
-        empty = 0
     ring.release(reader, sequence - 1)
     mine.next, mine.total, mine.late = sequence, total, late
+    return sequence
+
+
+@kernel
+def consume_kept(tally, view, last, stamped, looks):
+    """consume() through a view that is kept at an address: cheaper to call from Python."""
+    return consume(tally, reader_at(view), last, stamped, looks)
 
 
 @kernel
@@ -180,16 +188,19 @@ def new_tally() -> tuple[np.ndarray, int]:
     return tally, tally.ctypes.data
 
 
-def until_done(tally: np.ndarray, last: int, turn, shared: bool) -> None:
-    """Repeat a turn until it has got to `last`; on a shared core give way in between."""
+def until_done(last: int, turn: Callable[[], int], shared: bool) -> None:
+    """Repeat a turn until it has got to `last`; on a shared core give way in between.
+
+    turn: returns the record that is next.
+    """
     give_up = time.monotonic() + ANSWER_S / 2
-    while tally["next"][0] <= last:
-        before = tally["next"][0]
-        turn()
+    before = 0
+    while (following := turn()) <= last:
         if shared:
             os.sched_yield()
-        if tally["next"][0] == before and time.monotonic() > give_up:
+        if following == before and time.monotonic() > give_up:
             raise BenchError(f"stuck at record {before} of {last}: the other side is gone")
+        before = following
 
 
 def looks_of(shared: bool) -> int:

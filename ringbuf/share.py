@@ -20,7 +20,7 @@ from ringbuf.memory import Segment, SegmentError
 from ringbuf.park import rise
 from ringbuf.record import from_description, layout_text
 from ringbuf.ring import Policy
-from ringbuf.views import keep, push_to
+from ringbuf.views import PARCEL, push_kept
 
 KIND = "ring"
 MIRROR_SHARE = 4  # a mirror takes over at most this part of a ring at a time
@@ -117,10 +117,9 @@ class RingWriter:
         self.line = ring.lines(self.segment.payload)[0]
         _sign_in(self.line)
         self.written = int(ring.recover(self.view))
-        self.kept = keep(self.view)
-        self.kept_at = self.kept.ctypes.data
-        self.source: np.ndarray | None = None  # what was pushed last, and where it lies
-        self.source_at = self.count = 0
+        self.parcel = np.array((*self.view, 0, 0), PARCEL)  # what was pushed last
+        self.parcel_at = self.parcel.ctypes.data
+        self.source: np.ndarray | None = None
 
     def push(self, records: np.ndarray, born: int = 0) -> int:
         """Copy records in, as many as there is room for; return how many.
@@ -129,7 +128,7 @@ class RingWriter:
         """
         if records is not self.source:
             self._take_from(records)
-        return push_to(self.kept_at, self.source_at, self.count, born)
+        return push_kept(self.parcel_at, born)
 
     def _take_from(self, records: np.ndarray) -> None:
         if records.dtype.itemsize != self.view.size or not records.flags.c_contiguous:
@@ -137,7 +136,8 @@ class RingWriter:
                 f"{self.segment.name}: {records.dtype.itemsize} bytes a record, strides "
                 f"{records.strides}; give records of {self.view.size} bytes that lie side by side"
             )
-        self.source, self.source_at, self.count = records, records.ctypes.data, len(records)
+        self.source = records
+        self.parcel["source"], self.parcel["count"] = records.ctypes.data, len(records)
 
     def beat(self, now_ns: int) -> None:
         """Show that the writer lives; now_ns: CLOCK_MONOTONIC."""

@@ -10,33 +10,32 @@ from ringbuf.jit import kernel
 from ringbuf.record import record
 from ringbuf.ring import Reader, Writer, push
 
-WRITER_VIEW = record([(name, "i8") for name in Writer._fields])
 READER_VIEW = record([(name, "i8") for name in Reader._fields])
-
-
-@kernel
-def writer_at(address):
-    """The writer's view that is kept at an address."""
-    kept = at(address, WRITER_VIEW)
-    size = kept["size"]  # as an attribute it would be numpy's own
-    return Writer(kept.line, kept.slots, kept.stamps, kept.mask, size)
+PARCEL = record(
+    [
+        *((name, "i8") for name in Writer._fields),
+        ("source", "i8"),  # address of the records to be pushed
+        ("count", "i8"),
+    ]
+)
 
 
 @kernel
 def reader_at(address):
     """The reader's view that is kept at an address."""
     kept = at(address, READER_VIEW)
-    size = kept["size"]
+    size = kept["size"]  # as an attribute it would be numpy's own
     return Reader(kept.line, kept.slots, kept.stamps, kept.mask, size, kept.writer, kept.after)
 
 
 @kernel
-def push_to(kept, source, count, born):
-    """ring.push() on the writer whose view is kept at an address."""
-    return push(writer_at(kept), source, count, born)
+def push_kept(parcel, born):
+    """ring.push() of what a PARCEL record says; its address."""
+    kept = at(parcel, PARCEL)
+    writer = Writer(kept.line, kept.slots, kept.stamps, kept.mask, kept["size"])
+    return push(writer, kept.source, kept.count, born)
 
 
-def keep(*views: Writer | Reader) -> np.ndarray:
-    """Views of one kind, one behind the other in memory."""
-    dtype = WRITER_VIEW if isinstance(views[0], Writer) else READER_VIEW
-    return np.array([tuple(view) for view in views], dtype)
+def keep(*readers: Reader) -> np.ndarray:
+    """Views, one behind the other in memory."""
+    return np.array([tuple(reader) for reader in readers], READER_VIEW)
