@@ -177,7 +177,9 @@ def test_every_python_peer_carries_batches_and_single_records(peer, monkeypatch)
 def test_a_peer_that_is_not_installed_is_a_note(monkeypatch):
     monkeypatch.setitem(peer_python.PEERS, "iceoryx2", ("no_such_package", object, object))
     assert "iceoryx2" not in peer_python.installed()
-    assert peer_python.notes() == ['iceoryx2: not installed: pip install "corelane[peers]"']
+    assert 'iceoryx2: not installed: pip install "corelane[peers]"' in peer_python.notes()
+    told = {note.partition(":")[0] for note in peer_python.notes()}
+    assert told == {*peer_python.PEERS} - {*peer_python.installed()}
     assert peer_python.OURS in peer_python.installed()
 
 
