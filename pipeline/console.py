@@ -133,6 +133,7 @@ def _share(report: Report, stage: str, seconds: float) -> str:
 def memory(report: Report) -> Table:
     """What pages each segment lies in, on which node, and what was asked for."""
     made = table("memory", "segment", ">bytes", "pages", "node", "asked", "why not")
+    before = ""
     for part in report.footing.segments:
         asked = ["huge pages"] * part.huge_asked
         asked += [f"node {part.node_asked}"] * (part.node_asked is not None)
@@ -142,8 +143,9 @@ def memory(report: Report) -> Table:
             page_text(part.pages),
             part.lies_on,
             ", ".join(asked) or "-",
-            Text(part.why, style="yellow"),
+            Text("the same" if part.why and part.why == before else part.why, style="yellow"),
         )
+        before = part.why
     return made
 
 

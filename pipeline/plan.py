@@ -113,6 +113,9 @@ def make(config: Config, topology: Topology, taps: tuple[str, ...] = ()) -> Plan
         ]
     stages.sort(key=lambda stage: STAGES.index(stage.name))
     segments = _segments(config, stages, taps)
+    asked = ["huge pages"] * config.memory.huge_pages + ["locked"] * config.memory.lock
+    if asked:
+        notes.append(f"memory: {' and '.join(asked)}, where the host grants it")
     return Plan(config.name, tuple(stages), segments, tuple(notes), config.memory)
 
 

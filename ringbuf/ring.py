@@ -208,9 +208,13 @@ def publish(writer, sequence, born, sent):
 
 @kernel
 def advance(writer, written):
-    """Note the last sequence published, for those who join or look on, and wake who sleeps."""
-    store_release(writer.line + WRITTEN, written)
-    wake(writer.line)
+    """Note the last sequence published, for those who join or look on, and wake who sleeps.
+
+    Nobody is woken for nothing: a stage whose input has no output comes here as well.
+    """
+    if written != load_relaxed(writer.line + WRITTEN):
+        store_release(writer.line + WRITTEN, written)
+        wake(writer.line)
 
 
 @kernel
@@ -295,9 +299,10 @@ def look_ahead(reader, sequence):
 @kernel
 def release(reader, sequence):
     """Give the writer back every slot up to `sequence`, and let those after us have them."""
-    store_release(reader.line + POSITION, sequence)
-    if load_relaxed(reader.line + WATCHED):
-        wake(reader.writer)
+    if sequence != load_relaxed(reader.line + POSITION):
+        store_release(reader.line + POSITION, sequence)
+        if load_relaxed(reader.line + WATCHED):
+            wake(reader.writer)
 
 
 @kernel

@@ -218,6 +218,11 @@ def test_boards_have_a_row_for_each_instrument_and_portfolio():
     assert rows == {"instruments": 7, "depth": 7, "portfolios": 1}
 
 
+def test_what_is_asked_of_the_memory_is_said():
+    made = plan.make(config(memory={"huge_pages": True, "lock": True}), host(4))
+    assert made.notes[-1] == "memory: huge pages and locked, where the host grants it"
+
+
 def test_only_the_publisher_may_start_again():
     restart = {stage.name: stage.restart for stage in plan.make(config(), host(2)).stages}
     assert restart == {"ingest": False, "book": False, "risk": False, "publisher": True}

@@ -10,7 +10,7 @@ import pytest
 from ringbuf.jit import compiled
 from ringbuf.park import Bed, lie_down, rise, stirs
 from ringbuf.record import slot_record
-from ringbuf.ring import Policy, recover, retire
+from ringbuf.ring import Policy, advance, recover, retire
 from ringbuf.share import RingReader, RingWriter, Seat, create_ring
 from tests.ringbuf.segments import dying, fork, wait
 
@@ -233,3 +233,17 @@ def test_a_waker_that_died_before_its_call_is_made_up_for(pipeline, death):
     else:
         retire(first.shared.writer, first.number)
     assert wait(child) == 0
+
+
+def test_nobody_is_woken_for_nothing(pipeline):
+    seats = [Seat("first"), Seat("second", after="first", parks=True)]
+    writer, (first, second) = make(pipeline, seats=seats)
+    writer.push(records(1))
+    first.release(1)
+    second.release(1)
+    assert lie_down(second.shared)
+    advance(writer.view, 1)
+    first.release(1)
+    assert int(second.line["parked"]) == 1
+    assert int(writer.line["wakes"]) == 0
+    rise(second.shared)
