@@ -211,12 +211,13 @@ def stage_look(panel: Panel) -> StageLook:
     counts = counters(panel)
     own = {name: counts.get(f"{panel.stage}.{name}") for name in ("received", "published")}
     stored = sum(count for name, count in counts.items() if name.endswith(".written"))
-    beat_ns = time.monotonic_ns() - int(status["heartbeat_ns"])
+    beat_ns = int(status["heartbeat_ns"])
+    silent_ns = max(time.monotonic_ns() - beat_ns, 0) if beat_ns else 0  # it has not begun to
     return StageLook(
         life=panel.life,
         pid=pid,
         alive=alive,
-        beat_age_s=max(beat_ns, 0) / 1e9,
+        beat_age_s=silent_ns / 1e9,
         taken=own["received"] or 0,
         given=stored if own["published"] is None else own["published"],
         turns=int(status["turns"]),

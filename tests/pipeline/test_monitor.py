@@ -5,9 +5,11 @@ import time
 
 import pytest
 
-from pipeline.monitor import Monitor
-from ringbuf.panel import Life
+from pipeline.monitor import Monitor, stage_look
+from ringbuf import memory
+from ringbuf.panel import Life, Panel, create_panel, panel_text
 from tests.pipeline.running import COMMAND, LIMIT_S, corelane, portfolios, spawn
+from workers.book import Book
 
 DAY = {"kind": "synthetic", "messages": 5_000_000, "symbols": 12, "seed": 3}
 TEN_MINUTES = {"rate": 8_000}
@@ -109,3 +111,15 @@ def test_a_stage_that_stopped_or_died_is_told(place, number):
     monitor.look_again(0.0)
     assert monitor.over
     monitor.close()
+
+
+def test_a_stage_that_has_not_begun_is_not_silent(place):
+    segment = create_panel(place.name, "book", panel_text(Book.counters_of(), (), []))
+    panel = Panel(place.name, "book", own=True)
+    assert stage_look(panel).beat_age_s == 0.0
+    panel.beat()
+    time.sleep(0.02)
+    assert stage_look(panel).beat_age_s > 0.0
+    panel.close()
+    segment.close()
+    memory.unlink(segment.name)
