@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ringbuf.durable import replace_file, write_all
 from workers.records import MONEY_SCALE
 from workers.sinks.sink import (
     Instruments,
@@ -26,10 +27,8 @@ from workers.sinks.sink import (
     fresh,
     hold_lock,
     refusal,
-    replace_file,
     run_path,
     sort_out,
-    write_all,
 )
 from workers.sinks.tables import (
     DEFAULT_KINDS,

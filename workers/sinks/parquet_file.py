@@ -32,6 +32,7 @@ import duckdb
 import msgspec
 import numpy as np
 
+from ringbuf.durable import replace_file, settle, sync_folder, write_all
 from workers.records import MONEY_SCALE, TOP
 from workers.sinks.sink import (
     Instruments,
@@ -41,15 +42,12 @@ from workers.sinks.sink import (
     fresh,
     hold_lock,
     refusal,
-    replace_file,
     run_path,
-    settle,
     sort_out,
-    sync_folder,
-    write_all,
 )
 from workers.sinks.tables import (
     DEFAULT_KINDS,
+    EVENTS,
     SIDES,
     STATES,
     TABLES,
@@ -235,7 +233,7 @@ class ParquetFile:
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
         """Opened when the first part is due: a publisher starts without it."""
-        return _open_database()
+        return open_database()
 
     def _count(self, ring: str, records: np.ndarray) -> None:
         wanted = count_wanted(self._run.rings[ring], self.options.kinds, records)
@@ -294,7 +292,7 @@ class ParquetFile:
             self._database.execute(_copy(table, temporary))
             settle(temporary, folder / f"{span}.parquet")
         except duckdb.Error as error:
-            raise _translated(folder, error) from error
+            raise translated(folder, error) from error
         finally:
             self._database.unregister("records")
             temporary.unlink(missing_ok=True)
@@ -309,24 +307,43 @@ def _read(path: Path) -> dict:
         ) from None
 
 
-def _open_database() -> duckdb.DuckDBPyConnection:
-    """One thread: the publisher's core is its own, the others belong to other stages."""
-    settings: dict = {"threads": 1, "autoinstall_known_extensions": False}
+def open_database(memory: str = "80%") -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, with a table of instruments; memory: the most it takes.
+
+    One thread: the publisher's core is its own, the others belong to other stages.
+    """
+    settings: dict = {
+        "threads": 1,
+        "autoinstall_known_extensions": False,
+        "memory_limit": memory,
+    }
     database = duckdb.connect(":memory:", config=settings)
     database.execute("CREATE TABLE instruments (instrument INTEGER, symbol VARCHAR, scale DOUBLE)")
     return database
 
 
 def _copy(table: Table, path: Path) -> str:
+    return f"COPY ({select(table)}) TO {quoted(path)} ({write_options()})"
+
+
+def select(table: Table) -> str:
+    """SQL for a table's columns, from `records` as they lay on the ring and `instruments`."""
     columns = ", ".join(f'{_shown(column)} AS "{column.name}"' for column in table.columns)
-    target = str(path).replace("'", "''")
     # A join alone may turn the rows round (seen with few rows), so their order is asked for.
-    # Version 2 writes integers as deltas: 28 % smaller than version 1, and a third faster.
     return (
-        f"COPY (SELECT {columns} FROM records LEFT JOIN instruments USING (instrument)"
-        f" ORDER BY sequence) TO '{target}'"
-        " (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, USE_TMP_FILE false)"
+        f"SELECT {columns} FROM records LEFT JOIN instruments USING (instrument) ORDER BY sequence"
     )
+
+
+def write_options() -> str:
+    """How DuckDB is to write Parquet."""
+    # Version 2 writes integers as deltas: 28 % smaller than version 1, and a third faster.
+    return "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, USE_TMP_FILE false"
+
+
+def quoted(text: str | Path) -> str:
+    """Text as SQL has it."""
+    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _shown(column: Column) -> str:
@@ -347,6 +364,8 @@ def _shown(column: Column) -> str:
             return _named(field, SIDES)
         case Shown.STATE:
             return _named(field, STATES)
+        case Shown.EVENT:
+            return _named(field, EVENTS)
     return field
 
 
@@ -356,7 +375,7 @@ def _named(field: str, names: tuple[str, ...]) -> str:
     return f"CASE {field} {cases} ELSE {field}::VARCHAR END"
 
 
-def _translated(folder: Path, error: duckdb.Error) -> SinkError:
+def translated(folder: Path, error: duckdb.Error) -> SinkError:
     """DuckDB tells the operating system's errors in words only."""
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
         if os.strerror(number) in str(error):

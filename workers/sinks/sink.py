@@ -15,7 +15,6 @@ The publisher's side of the bargain, in this order:
 
 import errno
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ringbuf.durable import MENDS
 from workers.records import BOOK_RING, RISK_RING, TOP
 from workers.sinks.tables import TABLES
 
@@ -141,16 +141,9 @@ def run_path(path: str, run: Run) -> Path:
     return Path(path.replace("{run}", run.id)).expanduser()
 
 
-_MENDS = {
-    errno.ENOSPC: "free some space; what was stored before is whole",
-    errno.EDQUOT: "raise the quota or free some space; what was stored before is whole",
-    errno.EFBIG: "raise the limit on file sizes (ulimit -f); what was stored before is whole",
+_MENDS = MENDS | {
     errno.EACCES: "give the publisher's user the right to write there, or choose another path",
     errno.EPERM: "give the publisher's user the right to write there, or choose another path",
-    errno.EROFS: "the file system is read-only: choose another path",
-    errno.ENOTDIR: "a part of the path is a file: choose another path",
-    errno.EEXIST: "a file is in the way: move it or choose another path",
-    errno.EISDIR: "a folder is in the way: choose another path",
     errno.EPIPE: "the reader of the output went away: start it again",
 }
 
@@ -169,37 +162,3 @@ def hold_lock(descriptor: int, path: Path) -> None:
         raise SinkError(
             f"{path}: another process is writing here; stop it or choose another path"
         ) from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def settle(temporary: Path, path: Path) -> None:
-    """Give a written file its name, durably: after a crash it is there whole, or not at all."""
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
-    sync_folder(path.parent)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a small file in the place of another in one step."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    settle(temporary, path)
-
-
-def write_all(descriptor: int, content: bytes | memoryview) -> None:
-    """Write every byte."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

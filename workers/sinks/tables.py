@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workers.records import LEVEL, RISK, TOP, TRADE, Side, State
+from workers.records import LEVEL, RISK, TOP, TRADE, Event, Side, State
 
 
 class Shown(IntEnum):
@@ -20,6 +20,7 @@ class Shown(IntEnum):
     MONEY = 6  # currency, by MONEY_SCALE
     SIDE = 7  # bid, ask, none
     STATE = 8  # unknown, trading, halted, ...
+    EVENT = 9  # add, execute, cancel, ...
 
 
 class Column(NamedTuple):
@@ -40,6 +41,7 @@ class Table(NamedTuple):
 
 SIDES = tuple(side.name.lower() for side in Side)
 STATES = tuple(state.name.lower() for state in State)
+EVENTS = ("", *(event.name.lower() for event in Event))
 
 _ORIGIN = (
     Column("sequence", "sequence"),
