@@ -7,9 +7,13 @@ code computes one. The plain bodies are the meaning, and what runs when the comp
 overloads are what the compiler emits. Everything is an LLVM instruction or intrinsic: inline
 assembly would abort the process. The overloads must not say inline="always": numba's own inliner
 then takes stores into nested arrays (`at(a, D).counts[i] += 1`) for dead and drops them, silently.
+
+With CORELANE_TICKS=1 each store is preceded by a tick, at which a test may have it all end. Without
+it there is nothing of that in the machine code.
 """
 
 import ctypes
+import mmap
 import platform
 import time
 
@@ -20,12 +24,39 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from ringbuf.host import steady_counter
+from ringbuf.jit import TICKS
 
 _I64 = ir.IntType(64)
 _LIBC = ctypes.CDLL(None)
 _FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}  # the system call's number
 _FUTEX_WAKE = 1
+BUDGET = 1 << 36  # address of the stores left: fixed, as machine code that is kept on disk names it
+_MAP_FIXED_NOREPLACE = 0x100000
 _PAUSE = {"x86_64": "llvm.x86.sse2.pause", "aarch64": "llvm.aarch64.hint"}
+
+
+class Killed(Exception):
+    """The budget of stores has run out: whoever runs is to be gone here, as if killed."""
+
+
+def _map_budget():
+    _LIBC.mmap.restype, where = ctypes.c_void_p, ctypes.c_void_p(BUDGET)
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED_NOREPLACE
+    size, rights = ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_WRITE
+    if _LIBC.mmap(where, size, rights, kind, -1, ctypes.c_long(0)) != BUDGET:
+        raise OSError(f"CORELANE_TICKS=1: cannot have memory at {BUDGET:#x}")
+
+
+if TICKS:
+    _map_budget()
+
+
+def tick():
+    """Count one store; Killed when it is the last one's turn. A budget of 0 never ends."""
+    budget = ctypes.c_int64.from_address(BUDGET)
+    budget.value -= 1
+    if budget.value == 0:
+        raise Killed
 
 
 def at(address, dtype):
@@ -40,6 +71,8 @@ def load_acquire(address):
 
 def store_release(address, value):
     """Write the int64 at an address; nothing before this line may be written later."""
+    if TICKS:
+        tick()
     ctypes.c_int64.from_address(int(address)).value = value
 
 
@@ -50,6 +83,8 @@ def load_relaxed(address):
 
 def store_relaxed(address, value):
     """Write the int64 at an address whole, in no particular order with others."""
+    if TICKS:
+        tick()
     ctypes.c_int64.from_address(int(address)).value = value
 
 
@@ -240,6 +275,29 @@ _fence_full = _fencer("seq_cst")
 _prefetch_read, _prefetch_write = _prefetcher(False), _prefetcher(True)
 
 
+@overload(tick)
+def _overload_tick():
+    def count_down():
+        left = _load_relaxed(BUDGET) - 1
+        _store_relaxed(BUDGET, left)
+        if left == 0:
+            raise Killed
+
+    return count_down
+
+
+def _ticked(store):
+    """What a store is compiled as."""
+    if not TICKS:
+        return lambda address, value: store(address, value)
+
+    def count_and_store(address, value):
+        tick()
+        store(address, value)
+
+    return count_and_store
+
+
 @overload(at)
 def _overload_at(address, dtype):
     return lambda address, dtype: _at(address, dtype)
@@ -257,12 +315,12 @@ def _overload_load_relaxed(address):
 
 @overload(store_release)
 def _overload_store_release(address, value):
-    return lambda address, value: _store_release(address, value)
+    return _ticked(_store_release)
 
 
 @overload(store_relaxed)
 def _overload_store_relaxed(address, value):
-    return lambda address, value: _store_relaxed(address, value)
+    return _ticked(_store_relaxed)
 
 
 @overload(fence_release)
@@ -314,8 +372,10 @@ def _overload_bit_length(value):
 
 @overload(copy_words)
 def _overload_copy_words(target, source, words):
+    store = store_relaxed if TICKS else _store_relaxed
+
     def copy(target, source, words):
         for word in range(words):
-            _store_relaxed(target + 8 * word, _load_relaxed(source + 8 * word))
+            store(target + 8 * word, _load_relaxed(source + 8 * word))
 
     return copy

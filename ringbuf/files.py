@@ -2,6 +2,9 @@
 
 A file is filled under a draft's name, every page of it backed, and then linked to its own. Locks
 are on open file descriptions: the kernel drops them when the process dies, however it dies.
+
+Segments that are made *aside* have no name in the system: only the process that made them finds
+them, and nothing of them is left, whatever becomes of it.
 """
 
 import contextlib
@@ -10,6 +13,9 @@ import fcntl
 import os
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import posix_ipc
@@ -21,6 +27,9 @@ PREFIX = "corelane"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 LOCKS = 64  # bytes of a file that can be locked, one for each role
 PLAINLY = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # no links; a pipe must not make us wait
+
+
+_aside: ContextVar[dict[str, int] | None] = ContextVar("aside", default=None)
 
 
 class SegmentError(RuntimeError):
@@ -39,6 +48,51 @@ def full_name(pipeline: str, part: str) -> str:
 def lock(kind: int, start: int, length: int) -> bytes:
     """What fcntl(2) takes to lock, free or ask for some bytes of a file."""
     return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Have the segments that are made meanwhile be found by this process only, and only here."""
+    made: dict[str, int] = {}
+    token = _aside.set(made)
+    try:
+        yield
+    finally:
+        _aside.reset(token)
+        for file in made.values():
+            os.close(file)
+
+
+def is_aside() -> bool:
+    """Whether segments are made aside now."""
+    return _aside.get() is not None
+
+
+def nameless(name: str, size: int) -> int:
+    """A file of no name, of zeros; within aside() it is found by the name given here.
+
+    It gets its memory page by page, like everything that is a process's own.
+    """
+    made = _aside.get()
+    assert made is not None
+    assert name not in made, name
+    file = os.memfd_create(name, os.MFD_CLOEXEC)
+    try:
+        os.ftruncate(file, size)
+        os.fchmod(file, 0o600)
+        made[name] = os.dup(file)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def reopen(name: str, flags: int) -> int:
+    """Open a segment's file."""
+    made = _aside.get()
+    if made and name in made:
+        return os.open(f"/proc/self/fd/{made[name]}", flags & ~os.O_NOFOLLOW)
+    return os.open(place(name), flags)
 
 
 def find(name: str) -> Path | None:
@@ -134,13 +188,21 @@ def draft(name: str, part: str, size: int) -> tuple[Path, int, list[str]]:
         return pages.SHARED / made, _backed(pages.SHARED / made, size, page), reasons
     except OSError as failure:
         if failure.errno not in (errno.ENOSPC, errno.ENOMEM):
-            raise
+            raise refusal(name, failure) from None
         room = os.statvfs(pages.SHARED)
         raise SegmentError(
             f"segment {name}: {pages.round_up(size, page):,} bytes do not fit, {pages.SHARED} has "
             f"{room.f_bavail * room.f_frsize:,} free; make rings or books smaller in the "
             "configuration, or the file system larger (mount -o remount,size=…)"
         ) from None
+
+
+def refusal(name: str, failure: OSError) -> SegmentError:
+    """The user's words for a file that cannot be made."""
+    return SegmentError(
+        f"segment {name}: cannot be made in {pages.SHARED} ({failure.strerror or failure}); look "
+        "at its mount (findmnt /dev/shm) and at who may write there"
+    )
 
 
 def _backed(path: Path, size: int, page: int) -> int:
@@ -168,6 +230,8 @@ def link(draft: Path, name: str) -> None:
         if find(name) is None:
             os.link(draft, draft.parent / name)
             return
+    except OSError as failure:
+        raise refusal(name, failure) from None
     finally:
         os.close(folder)
     raise SegmentExists(f"segment {name}: exists already")

@@ -23,6 +23,8 @@ from ringbuf.host import steady_counter
 
 ROOT = Path(__file__).parent.parent
 FLAGS = {"cache": True, "error_model": "numpy"}
+# Every store that others may see counts down a budget, at whose end the program "dies": for tests.
+TICKS = os.environ.get("CORELANE_TICKS") == "1"
 DAYS_KEPT = 30  # a folder of machine code that nobody asked for this long is removed
 
 
@@ -90,6 +92,7 @@ def source_digest(module: str) -> str:
     """What the machine code of a module's kernels depends on, as 16 hex digits."""
     environment = (
         FLAGS,
+        TICKS,
         numba.config.BOUNDSCHECK,
         sys.flags.optimize,
         sys.version_info[:2],

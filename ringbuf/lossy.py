@@ -7,7 +7,8 @@ be lapped again.
 
 *Observers* own nothing, not even a line. *Dropping readers* have a line with their position and
 what they missed, and work on a *mirror*: private memory of the ring's shape that is filled with
-records that are whole. A stage reads its mirror as it would read the ring.
+records that are whole. A stage reads its mirror as it would read the ring. *Replaying readers*
+do the same, but what they were too slow for they read in the ring's journal: nothing is lost.
 """
 
 from ringbuf.atomics import (
@@ -21,7 +22,7 @@ from ringbuf.atomics import (
 )
 from ringbuf.jit import kernel
 from ringbuf.record import offset
-from ringbuf.ring import READER, STAMP, WRITTEN, arrived, next_unread, release, slot, stamp
+from ringbuf.ring import NO_TIME, READER, STAMP, WRITTEN, arrived, next_unread, release, slot, stamp
 
 SKIP_TO = offset(READER, "skip_to")
 STAMP_WORDS = STAMP.itemsize // 8
@@ -77,6 +78,33 @@ def mirror(reader, private, limit):
             return count
         first = skip(reader, first, rejoin_at(reader, first))
     return 0
+
+
+@kernel
+def follow(reader, private, limit):
+    """Like mirror(), for one who has the ring's journal: -1 where it was lapped, with no skip."""
+    first = next_unread(reader)
+    if arrived(private, first):
+        return 0
+    count = 0
+    while count < limit:
+        outcome = take_over(reader, private, first + count)
+        if outcome < 1:
+            return outcome if count == 0 else count
+        count += 1
+    return count
+
+
+@kernel
+def read_back(reader, private, source, count):
+    """Fill an empty mirror with records from the journal; nobody knows any more when they came."""
+    first = next_unread(reader)
+    for number in range(count):
+        target, times = slot(private, first + number), at(stamp(private, first + number), STAMP)
+        copy_words(target, source + number * reader.size, reader.size // 8 - 1)
+        times.born = times.sent = NO_TIME
+        store_relaxed(target + reader.size - 8, first + number)
+    at(reader.line, READER).replayed += count
 
 
 @kernel

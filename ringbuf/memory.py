@@ -90,7 +90,7 @@ class Segment:
         if size < PAYLOAD:
             raise SegmentError(f"segment {name}: {size} bytes is no segment of ours; remove it")
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+        flags = mmap.MAP_SHARED | (0 if files.is_aside() else mmap.MAP_POPULATE)
         self.map = mmap.mmap(file, size, flags=flags, prot=protection)
         self.bytes = np.frombuffer(self.map, np.uint8)
         self.header = self.bytes[: HEADER.itemsize].view(HEADER)[0]
@@ -170,28 +170,41 @@ def create(
     name = full_name(pipeline, part)
     encoded = text.encode()
     assert TEXT + len(encoded) <= PAYLOAD, f"{name}: description of {len(encoded)} bytes"
+    if files.is_aside():
+        segment = Segment(name, files.nameless(name, PAYLOAD + size), writable=True)
+        _describe(segment, kind, encoded, (capacity, record_size), [])
+        if fill is not None:
+            fill(segment)
+        return segment
     draft, file, reasons = files.draft(name, part, PAYLOAD + size)
     try:
         segment = Segment(name, file, writable=True)  # which closes the file from here on
         if reasons:
             reasons.append(pages.make_transparent(segment.map))
-        segment.bytes[TEXT : TEXT + len(encoded)] = np.frombuffer(encoded, np.uint8)
-        header = segment.header
-        header["version"], header["text_length"] = VERSION, len(encoded)
-        header["size"], header["layout"] = len(segment.bytes), layout_hash(text)
-        header["capacity"], header["record_size"] = capacity, record_size
-        header["created_ns"] = time.time_ns()
-        header["pid"], header["start_time"] = os.getpid(), start_time(os.getpid())
-        header["boot"], header["kind"], header["magic"] = boot_id().encode(), kind.encode(), MAGIC
-        header["huge"] = pages.asked()
-        if pages.asked() and set(segment.page_sizes) != {pages.HUGE}:
-            header["why"] = "; ".join(filter(None, reasons)).encode()[: HEADER["why"].itemsize]
+        _describe(segment, kind, encoded, (capacity, record_size), reasons)
         if fill is not None:
             fill(segment)
         files.link(draft, name)
     finally:
         os.unlink(draft)
     return segment
+
+
+def _describe(
+    segment: Segment, kind: str, encoded: bytes, geometry: tuple[int, int], reasons: list[str]
+) -> None:
+    """Fill the header in: geometry is capacity and record size."""
+    segment.bytes[TEXT : TEXT + len(encoded)] = np.frombuffer(encoded, np.uint8)
+    header = segment.header
+    header["version"], header["text_length"] = VERSION, len(encoded)
+    header["size"], header["layout"] = len(segment.bytes), layout_hash(encoded.decode())
+    header["capacity"], header["record_size"] = geometry
+    header["created_ns"] = time.time_ns()
+    header["pid"], header["start_time"] = os.getpid(), start_time(os.getpid())
+    header["boot"], header["kind"], header["magic"] = boot_id().encode(), kind.encode(), MAGIC
+    header["huge"] = pages.asked()
+    if pages.asked() and set(segment.page_sizes) != {pages.HUGE}:
+        header["why"] = "; ".join(filter(None, reasons)).encode()[: HEADER["why"].itemsize]
 
 
 def attach(
@@ -203,7 +216,7 @@ def attach(
     """
     name = full_name(pipeline, part)
     try:
-        file = os.open(place(name), PLAINLY | (os.O_RDWR if writable else os.O_RDONLY))
+        file = files.reopen(name, PLAINLY | (os.O_RDWR if writable else os.O_RDONLY))
     except FileNotFoundError:
         raise SegmentError(
             f"segment {name}: does not exist; is a pipeline named {pipeline!r} running? "

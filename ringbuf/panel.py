@@ -40,6 +40,7 @@ class Life(IntEnum):
     DRAINING = 4  # told to stop: takes nothing new, hands on what it has
     FINISHED = 5  # has handed on everything and left
     FAILED = 6
+    HELD = 7  # ended because it was told to; its neighbours wait for it
 
 
 class Command(IntEnum):
@@ -48,6 +49,10 @@ class Command(IntEnum):
     RUN = 0
     STOP = 1
     HOLD = 2  # get ready, but do not begin
+    # What the supervisor does with the stage, which itself knows nothing of it.
+    PAUSE = 3  # end it; its neighbours wait until it is told to run again
+    EMPTY = 4  # the same, once it has read what its rings hold
+    RESTART = 5  # end it and start it again
 
 
 OUTCOME_BYTES = 2048

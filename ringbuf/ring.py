@@ -83,10 +83,12 @@ READER = record(
         ("parked", "i8"),  # 1: asleep; its lower half is the futex
         ("skip_to", "i8"),  # a dropping reader is about to go on here; 0: it is not
         ("skip_missed", "i8"),  # and will have missed so many then
-        ("name", "S32"),
+        ("replayed", "i8"),  # records that a replaying reader took from the journal
+        ("name", "S24"),
     ]
 )
 STAMP = record([("born", "i8"), ("sent", "i8")])
+NO_TIME = -1  # in a stamp: nobody knows any more
 
 WRITTEN, CLOSED = offset(WRITER, "written"), offset(WRITER, "closed")
 PARKERS = offset(WRITER, "parkers")
@@ -103,6 +105,7 @@ class Policy(IntEnum):
     NONE = 0  # nothing: there is no reader, or it has been retired
     GATE = 1  # the writer waits for it
     DROP = 2  # nothing: the reader loses records, and counts them
+    REPLAY = 3  # nothing: the reader takes what it did not get from the ring's journal
 
 
 GATE = Policy.GATE.value
@@ -253,10 +256,14 @@ def close(writer):
 
 @kernel
 def recover(writer):
-    """Where a writer that died had got to: the last record that is whole. Advances to it."""
+    """Where a writer that died had got to: the last record that is whole. Advances to it.
+
+    All slots are looked at: what was noted may lie more than a ring back, since quick readers let
+    a writer go round the ring between two notes.
+    """
     written = load_acquire(writer.line + WRITTEN)
-    while load_acquire(slot(writer, written + 1) + writer.size - 8) == written + 1:
-        written += 1
+    for number in range(writer.mask + 1):
+        written = max(written, load_acquire(slot(writer, number) + writer.size - 8))
     advance(writer, written)
     rouse(writer.line)
     return written

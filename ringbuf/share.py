@@ -14,6 +14,7 @@ import numpy as np
 from ringbuf import lossy, memory, ring
 from ringbuf.clock import rate
 from ringbuf.host import start_time
+from ringbuf.journal import JournalReader
 from ringbuf.memory import READER as READER_ROLE
 from ringbuf.memory import WRITER as WRITER_ROLE
 from ringbuf.memory import Segment, SegmentError
@@ -23,6 +24,7 @@ from ringbuf.ring import Policy
 from ringbuf.views import PARCEL, push_kept
 
 KIND = "ring"
+NAME_BYTES = ring.READER["name"].itemsize
 MIRROR_SHARE = 4  # a mirror takes over at most this part of a ring at a time
 Layouts = dict[str, tuple[int, np.dtype]]
 
@@ -67,8 +69,8 @@ def _check_seats(part: str, seats: Sequence[Seat]) -> None:
     names = [seat.name for seat in seats]
     if len(seats) > ring.READERS_MAX:
         raise SegmentError(f"ring {part}: {len(seats)} readers, at most {ring.READERS_MAX}")
-    if len(set(names)) < len(names) or not all(0 < len(name.encode()) <= 32 for name in names):
-        raise SegmentError(f"ring {part}: readers need different names of 1 to 32 bytes")
+    if len(set(names)) < len(names) or not all(0 < len(n.encode()) <= NAME_BYTES for n in names):
+        raise SegmentError(f"ring {part}: readers need different names of 1 to {NAME_BYTES} bytes")
     gating = [seat.name for seat in seats if seat.policy is Policy.GATE]
     for place, seat in enumerate(seats):
         if seat.after and seat.after not in names[:place]:
@@ -94,6 +96,14 @@ def seat_readers(writer: np.ndarray, lines: Sequence[np.ndarray], seats: Sequenc
             lines[names.index(seat.after)]["watched"] |= seat.parks
         if seat.parks:
             writer["parkers"] = number + 1
+
+
+def begin_after(segment: Segment, sequence: int) -> None:
+    """Have a ring that nobody has worked on yet go on behind a sequence, all of it read so far."""
+    writer, lines = ring.lines(segment.payload)
+    writer["written"] = writer["gate"] = sequence
+    for line in lines:
+        line["position"] = sequence
 
 
 def _geometry(segment: Segment) -> tuple[int, int, int]:
@@ -152,10 +162,18 @@ class RingWriter:
 class RingReader:
     """A reader with a line of its own. `view` is what kernels take.
 
-    One that drops records reads a mirror, in private memory: call refresh() before reading.
+    One that the writer does not wait for reads a mirror, in private memory: call refresh() before
+    reading. log: the ring's journal, for one that replays.
     """
 
-    def __init__(self, pipeline: str, part: str, layouts: Layouts, name: str) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        part: str,
+        layouts: Layouts,
+        name: str,
+        log: JournalReader | None = None,
+    ) -> None:
         text = layout_text(layouts)
         self.segment = memory.attach(pipeline, part, KIND, text, writable=True)
         base, capacity, size = _geometry(self.segment)
@@ -169,7 +187,11 @@ class RingReader:
         _sign_in(self.line)
         after = int(self.line["after"])
         self.shared = ring.reader_of(base, capacity, size, self.number, after)
-        self.drops = int(self.line["policy"]) == Policy.DROP
+        policy = int(self.line["policy"])
+        self.drops = policy in (Policy.DROP, Policy.REPLAY)
+        self.log = log if policy == Policy.REPLAY else None
+        if policy == Policy.REPLAY and log is None:
+            raise SegmentError(f"ring {part}: reader {name!r} replays; give it the journal")
         self._take_over()
         slots = self.shared.slots - base
         self.slots = self.segment.payload[slots : slots + capacity * size]
@@ -178,7 +200,7 @@ class RingReader:
     def _take_over(self) -> None:
         """Put right what one that died here may have left half done."""
         rise(self.shared)
-        if self.drops:
+        if self.drops and not self.log:
             lossy.settle(self.shared)
         if self.line["watched"]:
             ring.rouse(self.shared.writer)
@@ -191,11 +213,20 @@ class RingReader:
         return self.shared._replace(slots=slots, stamps=stamps)
 
     def refresh(self) -> int:
-        """Fill the mirror of one that drops records, if it has read it out; how many came."""
+        """Fill the mirror of one that has one, if it has read it out; how many came."""
         if not self.drops:
             return 0
         limit = (self.view.mask + 1) // MIRROR_SHARE
-        return int(lossy.mirror(self.shared, self.view, limit))
+        if self.log is None:
+            return int(lossy.mirror(self.shared, self.view, limit))
+        count = int(lossy.follow(self.shared, self.view, limit))
+        return count if count >= 0 else self._read_back(self.log, limit)
+
+    def _read_back(self, log: JournalReader, limit: int) -> int:
+        """Fill the mirror with what the ring has overwritten: that is in the journal."""
+        records = log.read(int(ring.next_unread(self.shared)), limit)
+        lossy.read_back(self.shared, self.view, records.ctypes.data, len(records))
+        return len(records)
 
     @property
     def missed(self) -> int:

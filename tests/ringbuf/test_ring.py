@@ -250,3 +250,20 @@ def test_every_record_has_a_stamp_of_its_own(capacity):
     places = np.array([ring.stamp(writer, sequence) for sequence in range(1, capacity + 1)])
     assert sorted(places) == list(range(writer.stamps, writer.slots, 16))
     assert ring.stamp(writer, capacity + 1) == places[0]
+
+
+def test_recovery_finds_what_went_round_the_ring_since_the_last_note():
+    """Quick readers let a writer publish more than a ring before it notes how far it is."""
+    capacity, size = 128, 64
+    memory = payload_of(capacity, size, 1)
+    writer = ring.writer_of(memory.ctypes.data, capacity, size)
+    reader = ring.reader_of(memory.ctypes.data, capacity, size, 0)
+    for sequence in range(1, 201):
+        assert ring.room(writer, sequence, 1) == 1
+        ring.claim(writer, sequence)
+        ring.publish(writer, sequence, 0, 0)
+        ring.release(reader, sequence)
+    ring.claim(writer, 201)  # and dies in the middle of it
+    assert ring.next_free(writer) == 1
+    assert ring.recover(writer) == 200
+    assert ring.next_free(writer) == 201

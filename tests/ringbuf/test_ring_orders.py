@@ -85,10 +85,10 @@ FLAWS = {
     "second reader forgotten":
         ("ring", PAIR, "range(READERS_MAX):\n        line", "range(1):\n        line"),
     "recovery trusts the writer's note":
-        ("ring", PAIR, "while load_acquire(slot(writer, written + 1)",
-         "while 0 * load_acquire(slot(writer, 1)"),
+        ("ring", PAIR, "range(writer.mask + 1)", "range(0)"),
     "recovery takes a claimed record for whole":
-        ("ring", PAIR, "== written + 1:", "in (written + 1, -written - 1):"),
+        ("ring", PAIR, "max(written, load_acquire(slot(writer, number) + writer.size - 8))",
+         "max(written, abs(load_acquire(slot(writer, number) + writer.size - 8)))"),
     "closed one too early": ("ring", PAIR, CLOSE, CLOSE.replace(" + 1)", ")")),
     "observer does not look again":
         ("lossy", PAIR, "seen = load_relaxed(address + reader.size - 8)\n        if seen != seq",

@@ -165,7 +165,7 @@ def test_a_capacity_that_will_not_do_is_refused(pipeline, capacity):
 
 @pytest.mark.parametrize("names", [["a", "a"], [""], ["x" * 33]])
 def test_readers_need_names_of_their_own(pipeline, names):
-    with pytest.raises(SegmentError, match="need different names of 1 to 32 bytes"):
+    with pytest.raises(SegmentError, match="need different names of 1 to 24 bytes"):
         create_ring(pipeline, "book", LAYOUTS, CAPACITY, names)
 
 
