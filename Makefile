@@ -23,6 +23,7 @@ check: $(VENV)/ready  ## style and types
 model: $(VENV)/ready  ## every order of small rings, searched through by spin
 	@command -v spin >/dev/null || .ci/install spin
 	@command -v gcc >/dev/null || .ci/install gcc libc6-dev
+	@echo '#include <relacy/relacy.hpp>' | g++ -E -x c++ - >/dev/null 2>&1 || .ci/install g++ relacy-dev
 	$(PY) -m tests.model.check
 
 nightly: $(VENV)/ready  ## 100,000 interleavings of the ring kernels, then 2,000 kills of real processes
