@@ -4,14 +4,17 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Literal
+
+import msgspec
 
 from bench.harness import BenchError, Options, cores
 from pipeline import plan
-from pipeline.config import Config, Placement, load
+from pipeline.config import Config, Journal, Placement, load
 from pipeline.report import Report
 from pipeline.supervisor import PipelineFailed, Supervisor
 from pipeline.toml import write_config
@@ -85,23 +88,39 @@ def run(
     rate: float | None = None,
     processes: Groups = (),
     wait: Wait = "auto",
+    journal: Journal | None = None,
+    start: Literal["fork", "exec"] = "fork",
+    beside: Callable[[str], Thread] | None = None,
 ) -> Ran:
     """Run a day to its end; BenchError where a stage fails or a record is missing.
 
     rate: events a second that are due, whatever becomes of them; None: as fast as possible.
     processes: stages that share a process, in the order of the flow; none: as the plan has it.
+    journal: its path is filled in here. start: how stages that died are started again.
+    beside: makes a thread that runs as long as the pipeline of that name does.
     """
     with tempfile.TemporaryDirectory(prefix="corelane-") as folder:
         path = Path(folder) / "bench.toml"
-        write_config(configured(day, Path(folder), rate, processes, wait), path)
+        config = configured(day, Path(folder), rate, processes, wait)
+        if journal is not None:
+            config.journal = msgspec.structs.replace(journal, path=f"{folder}/journal")
+            config.supervision.restarts, config.supervision.start = 1_000_000, start
+            config.supervision.restart_window_s = 0.01  # each death is the first
+        write_config(config, path)
         config = load(path)
         made = plan.make(config, topology.read())
         times = _Times()
         boss = Supervisor(config, made, path, say=times.note, at_end=times.end(made))
+        thread = beside(config.name) if beside else None
+        if thread:
+            thread.start()
         try:
             report = boss.run()
         except PipelineFailed as failed:
             raise BenchError(f"the pipeline failed: {failed}") from None
+        finally:
+            if thread:
+                thread.join()
     if not report.balanced:
         raise BenchError("the pipeline lost or doubled records: its counters do not balance")
     return Ran(report, times.seconds)

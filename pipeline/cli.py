@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from pipeline import commands, journal_cli
+
 # Only what starts fast is imported here: numba and duckdb take half a second, --help needs none.
 
 REFUSED = 2  # exit code of a refusal: bad configuration, bad arguments, nothing was started
@@ -115,6 +117,23 @@ def stage(names: tuple[str, ...], config_path: Path) -> None:
     become(config, plan, check_stages(plan, names))
 
 
+@main.command(hidden=True)
+@click.option("--config", "config_path", required=True, type=FILE)
+def zygote(config_path: Path) -> None:
+    """Load everything, and become stages by forking when the supervisor asks."""
+    from pipeline import children, launch
+    from pipeline.config import load
+    from pipeline.refusals import code_of
+
+    config = load(config_path)
+    plan = _plan_of(config)
+    children.serve(
+        lambda names: launch.become(config, plan, names),
+        lambda: launch.warm(config, plan),
+        code_of,
+    )
+
+
 @main.command()
 @CONFIG
 def plan(config_path: Path) -> None:
@@ -159,16 +178,6 @@ def status(name: str | None, as_json: bool, with_counters: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2))
     else:
         runs.show_status(report, with_counters)
-
-
-@main.command()
-@NAME
-@click.option("--now", is_flag=True, help="Do not drain: end at once.")
-def stop(name: str | None, now: bool) -> None:
-    """Stop a running pipeline: its sources end, the rest hands on what it has."""
-    from pipeline import runs
-
-    runs.stop(runs.the_one(name), now)
 
 
 @main.command()
@@ -381,3 +390,10 @@ def bench_compare(first: Path, second: Path) -> None:
         compare(first, second, console.out)
     except BenchError as error:
         raise click.ClickException(str(error)) from None
+
+
+main.add_command(commands.stop)
+main.add_command(commands.replay)
+main.add_command(commands.drain)
+main.add_command(commands.restart)
+main.add_command(journal_cli.journal)

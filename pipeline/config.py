@@ -24,10 +24,12 @@ from workers.risk import RiskOptions, SyntheticScenarios
 from workers.scenarios import MIN_SCENARIOS
 
 STAGES = ("ingest", "book", "risk", "publisher")  # in the order of the flow
+BEHIND = ("journal", "snapshot")  # those that nobody waits for an answer from
 SMALLEST_RING, LARGEST_RING = 2 * RELEASE_EVERY, 1 << 32
 PORTFOLIOS_MAX = 255  # the answers to one mark are numbered in one byte
 NAME_BYTES = 32  # of a portfolio, on its board
 COST_MAX = 10**12  # currency, of one position
+SEGMENT_MB_MAX = 4096  # of a journal's file: recovery reads one of them
 RATE_MAX = 10**9  # events a second, or times as fast as recorded
 
 
@@ -52,7 +54,9 @@ class Placement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     core: int | None = None  # None: the plan chooses
     wait: Literal["auto", "spin", "yield", "backoff", "park"] = "auto"
-    lag: dict[str, Literal["gate", "drop"]] = {}  # ring -> what lagging behind on it means
+    # Ring -> what lagging behind on it means: the writer waits, records are lost, or are read
+    # from the ring's journal.
+    lag: dict[str, Literal["gate", "drop", "replay"]] = {}
     after: dict[str, str] = {}  # ring -> the stage that must be done with a record before this one
     restart: Literal["auto", "never", "on-failure"] = "auto"
 
@@ -65,7 +69,8 @@ class Supervision(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     drain_s: float = 30.0  # to hand on what is in the rings after a stop
     restarts: int = 3  # of one stage within `restart_window_s`, then the pipeline fails
     restart_window_s: float = 60.0
-    backoff_s: float = 0.1  # before the first restart, doubled for each that follows
+    backoff_s: float = 0.1  # before the second restart, doubled for each that follows
+    start: Literal["fork", "exec"] = "fork"  # restarts: from a process that has all code loaded
 
 
 class Memory(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -74,6 +79,19 @@ class Memory(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     huge_pages: bool = False  # for rings, boards and panels: 2 MiB where the host has them
     lock: bool = False  # keep all memory of the stages from being paged out
     numa: Literal["prefer", "bind", "off"] = "prefer"  # the node of the stage that works on it
+
+
+class Journal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Where everything that travels is written down, and what a power cut may take of it."""
+
+    path: str  # a folder
+    durability: Literal["none", "async", "sync"] = "async"  # sync: on disk before it is answered
+    sync_ms: float = 20.0  # async: between two times that everything is made durable
+    segment_mb: int = 64  # of one file
+    keep_mb: int | None = None  # of each ring; None: everything, for ever
+    archive: str | None = None  # a folder for what keep_mb has no room for, as Parquet
+    snapshot_s: float = 10.0  # between two snapshots of the books and positions
+    snapshots: int = 3  # how many are kept
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -89,6 +107,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     stages: dict[str, Placement] = {}
     processes: list[list[str]] = []  # stages that share a process; empty: one process each
     memory: Memory = msgspec.field(default_factory=Memory)
+    journal: Journal | None = None
     supervision: Supervision = msgspec.field(default_factory=Supervision)
 
     def placement(self, stage: str) -> Placement:
@@ -141,6 +160,16 @@ def faults(config: Config) -> list[str]:
             f"name: {config.name!r} will not do; use up to 32 of a-z, 0-9, - and _, "
             "starting with a letter or digit"
         )
+    if config.journal and not config.journal.path:
+        problems.append("journal.path: is empty; name a folder")
+    if config.journal and config.journal.archive is not None:
+        if not config.journal.archive:
+            problems.append("journal.archive: is empty; name a folder")
+        if config.journal.keep_mb is None:
+            problems.append(
+                "journal.archive: nothing ever leaves the journal; say with journal.keep_mb how "
+                "much it is to keep"
+            )
     if not 1 <= len(config.feeds) <= SOURCES_MAX:
         problems.append(f"feeds: {len(config.feeds)} of them; give 1 to {SOURCES_MAX} [[feeds]]")
     for ring in STAGES[:3]:
@@ -158,17 +187,32 @@ _RINGS = {"ingest": "events", "book": "book", "risk": "risk"}
 
 def _stage_faults(config: Config) -> list[str]:
     problems = []
+    known = (*STAGES, *BEHIND) if config.journal else STAGES
     for stage in config.stages:
-        if stage not in STAGES:
-            problems.append(f"stages.{stage}: no such stage; {near(stage, STAGES)}")
-        elif config.stages[stage].restart == "on-failure" and stage != "publisher":
+        if stage not in known:
+            problems.append(f"stages.{stage}: no such stage; {near(stage, known)}")
+            continue
+        on_failure = config.stages[stage].restart == "on-failure"
+        if on_failure and stage != "publisher" and not config.journal:
             problems.append(
                 f"stages.{stage}.restart: {stage} keeps its state in memory only and cannot go on "
-                "after a crash; use 'never' (only the publisher can be restarted)"
+                "after a crash; give the pipeline a [journal], or use 'never'"
             )
+        problems += [
+            f"stages.{stage}.lag.{ring}: there is no journal to read on from; give the pipeline a "
+            "[journal], or use 'gate'"
+            for ring, lag in config.stages[stage].lag.items()
+            if lag == "replay" and not config.journal
+        ]
+        problems += [
+            f"stages.{stage}.lag.{ring}: what {stage} missed is not in its past, and it could not "
+            "go on after a crash; use 'replay', which misses nothing"
+            for ring, lag in config.stages[stage].lag.items()
+            if lag == "drop" and config.journal and stage != "publisher"
+        ]
     named = [stage for group in config.processes for stage in group]
-    for stage in sorted({*named} - {*STAGES}):
-        problems.append(f"processes: no such stage {stage!r}; {near(stage, STAGES)}")
+    for stage in sorted({*named} - {*known}):
+        problems.append(f"processes: no such stage {stage!r}; {near(stage, known)}")
     for stage in sorted({stage for stage in named if named.count(stage) > 1}):
         problems.append(f"processes: {stage!r} stands there twice; name it once")
     return problems
@@ -186,6 +230,10 @@ def _range_faults(config: Config) -> list[str]:
             for name in ("ready_s", "hang_s", "drain_s", "restart_window_s", "backoff_s")
         },
     }
+    if config.journal:
+        positive |= {
+            f"journal.{name}": getattr(config.journal, name) for name in ("sync_ms", "snapshot_s")
+        }
     problems = [
         f"{path}: {value} is not above 0; give more"
         for path, value in positive.items()
@@ -205,6 +253,10 @@ def _limit_faults(config: Config) -> list[str]:
         "book.levels": (config.book.levels, 1, LEVELS_MAX),
         "supervision.restarts": (config.supervision.restarts, 0, 1_000_000),
     }
+    if config.journal:
+        limits["journal.segment_mb"] = (config.journal.segment_mb, 1, SEGMENT_MB_MAX)
+        limits["journal.keep_mb"] = (config.journal.keep_mb or 0, 0, 1 << 40)
+        limits["journal.snapshots"] = (config.journal.snapshots, 2, 1000)
     if isinstance(config.risk.scenarios, SyntheticScenarios):
         days = config.risk.scenarios.days
         limits["risk.scenarios.days"] = (days, MIN_SCENARIOS, MAX_SCENARIOS)

@@ -112,6 +112,9 @@ def readers(report: Report) -> Table:
 
 def policy(reader: ReaderReport) -> str:
     """What lagging behind means for a reader, and whom it comes after."""
+    if reader.policy == "replay" or reader.replayed:
+        where = ", reading the journal" if reader.behind else ""
+        return f"{reader.policy} ({reader.replayed:,} from the journal{where})"
     return f"{reader.policy} after {reader.after}" if reader.after else reader.policy
 
 

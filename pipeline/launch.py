@@ -6,10 +6,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 
+import msgspec
+
+from pipeline import past
 from pipeline.config import Config
 from pipeline.plan import CLASSES, LAYOUTS, Plan, SegmentPlan, StagePlan
 from ringbuf import clock, memory, pages
@@ -17,23 +20,29 @@ from ringbuf.board import KIND as BOARD
 from ringbuf.board import Board
 from ringbuf.host import counter_fault
 from ringbuf.jit import compiled
+from ringbuf.journal import JournalReader
 from ringbuf.memory import Segment, SegmentError
 from ringbuf.panel import KIND as PANEL
 from ringbuf.panel import Panel, create_panel
 from ringbuf.share import KIND as RING
-from ringbuf.share import RingReader, RingWriter, create_ring
+from ringbuf.share import Observer, RingReader, RingWriter, create_ring
 from tuning import affinity, numa
 from tuning.memory import lock_all
 from tuning.outcome import Outcome
 from tuning.topology import show
+from workers import recovery
 from workers.book import Book
 from workers.ingest import Ingest
+from workers.journal import Journal
 from workers.publish import Publisher
 from workers.risk import Risk
+from workers.snapshots import SnapshotOptions, Snapshots
 from workers.stage import Links, Stage, Waiter, run
 
 RUN = "run"  # the segment that exists once all others do; its text names them
 LOCK_S = 60.0  # to wait for another that makes or clears the same memory
+READY_ORDER = ("journal", "publisher", "risk", "book", "ingest", "snapshot")
+BACKGROUND = 10  # how much nicer to others than the rest is who is in no hurry
 PARENT = "CORELANE_PARENT"  # process id of the supervisor, for its stages
 
 
@@ -88,8 +97,28 @@ def _owner(pipeline: str) -> str:
     return f"process {pid}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"
 
 
-def create(plan: Plan) -> Segment:
-    """Make every segment of a plan; the run segment comes last and says that all are there."""
+def prepare(config: Config, plan: Plan) -> tuple[Segment, int]:
+    """Clear away what a dead run left and make every segment anew; how many were cleared away.
+
+    Where there is a journal, what the dead run had not written down yet is written down first,
+    and the rings go on where their journals end.
+    """
+    check_free(plan.pipeline)
+    if plan.journal is None:
+        cleared = clear_dead(plan.pipeline)
+        return create(plan), cleared
+    run_id = past.claim(config, plan).run_id
+    with past.journals(plan) as logs:
+        ends = past.rebuild(config, plan, logs)
+    cleared = clear_dead(plan.pipeline)
+    return create(plan, run_id, lambda: past.populate(config, plan, ends)), cleared
+
+
+def create(plan: Plan, run_id: str = "", fill: Callable[[], None] = lambda: None) -> Segment:
+    """Make every segment of a plan; the run segment comes last and says that all are there.
+
+    fill: puts into them what is there from the start.
+    """
     memory.remove_dead_drafts()
     made = []
     nodes = {}
@@ -100,12 +129,13 @@ def create(plan: Plan) -> Segment:
                 made.append(_create(plan, part))
             nodes[made[-1].name] = node
         _set_clocks(plan)
+        fill()
         text = json.dumps(
             {
                 "stages": [[s.name, s.process, s.restart] for s in plan.stages],
                 "rings": [part.name for part in plan.segments_of(RING)],
                 "boards": [part.name for part in plan.segments_of(BOARD)],
-                "run_id": time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{os.getpid()}",
+                "run_id": run_id or past.new_run_id(),
                 "numa": plan.memory.numa,
                 "nodes": nodes,
             }
@@ -160,29 +190,29 @@ def run_id(pipeline: str) -> str:
         segment.close()
 
 
-def _ensure(plan: Plan) -> None:
+def _ensure(config: Config, plan: Plan) -> None:
     """Make the memory of a plan unless it is there: systemd and people start stages too."""
     there = memory.full_name(plan.pipeline, RUN) in memory.names(plan.pipeline)
     if there and any(memory.alive(name) for name in memory.names(plan.pipeline)):
         return
-    clear_dead(plan.pipeline)
-    create(plan).close()
+    prepare(config, plan)[0].close()
 
 
 def become(config: Config, plan: Plan, names: list[str]) -> None:
     """Run stages in this process until they are finished."""
-    parent = os.environ.get(PARENT)
     chosen = [plan.stage(name) for name in names]
-    if parent:
-        affinity.set_parent_death_signal(signal.SIGKILL, int(parent))
+    set_parent_death()
+    if os.environ.get(PARENT):
         panels = [_enter(plan, part) for part in chosen]
     else:
         with only_one(plan.pipeline):
-            _ensure(plan)
+            _ensure(config, plan)
             panels = [_enter(plan, part) for part in chosen]
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _frame: stopping.append(signum))
+    if names == ["snapshot"]:
+        os.nice(BACKGROUND)
     outcomes = [astuple(outcome) for outcome in _settle(plan, chosen[0])]
     stages = []
     for part, panel in zip(chosen, panels, strict=True):
@@ -192,7 +222,59 @@ def become(config: Config, plan: Plan, names: list[str]) -> None:
         except BaseException as error:
             panel.fail(error)
             raise
-    run(stages, Waiter(chosen[0].wait, chosen[0].alone), lambda: bool(stopping))
+    begin = _beginnings(config, plan, stages)
+    run(stages, Waiter(chosen[0].wait, chosen[0].alone), lambda: bool(stopping), begin)
+
+
+def _beginnings(
+    config: Config, plan: Plan, stages: list[tuple[Stage, Panel]]
+) -> Callable[[Stage], None]:
+    """How stages get ready: from nothing, or back to where they left off.
+
+    What one waits for on its way back may be for another of this process to do: those that are
+    ready turn meanwhile, and those at the end of the flow get ready first.
+    """
+    begun: list[Stage] = []
+    names = {id(stage): panel.stage for stage, panel in stages}
+
+    def beat() -> None:
+        for stage, panel in stages:
+            panel.beat()
+            if stage in begun:
+                stage.turn(0)
+
+    def begin(stage: Stage) -> None:
+        name, stage.breathe = names[id(stage)], beat
+        if plan.journal and isinstance(stage, Ingest):
+            recovery.rerun(stage, name, beat)
+        elif plan.journal and isinstance(stage, Book | Risk) and plan.stage(name).restart:
+            recovery.resume(stage, name, past.past_of(config, plan, name), beat)
+        else:
+            stage.open()
+        begun.append(stage)
+
+    if plan.journal:
+        stages.sort(key=lambda item: READY_ORDER.index(item[1].stage))
+    return begin
+
+
+def warm(config: Config, plan: Plan) -> None:
+    """Load all code that a stage which starts again will run, by having small ones do it."""
+    set_parent_death()
+    small = msgspec.structs.replace(
+        config,
+        book=msgspec.structs.replace(config.book, orders=64, levels=64),
+        ingest=msgspec.structs.replace(config.ingest, instruments=16),
+    )
+    recovery.rehearse(past.replica(small, plan).parts)
+    past.rehearse(plan)
+
+
+def set_parent_death() -> None:
+    """Die with the supervisor."""
+    parent = os.environ.get(PARENT)
+    if parent:
+        affinity.set_parent_death_signal(signal.SIGKILL, int(parent))
 
 
 def _settle(plan: Plan, part: StagePlan) -> list[Outcome]:
@@ -240,7 +322,9 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
     links = (Locking if plan.memory.lock else Links)(panel)
     for ring in kind.READS:
         if ring in rings:
-            links.readers[ring] = RingReader(name, ring, LAYOUTS[ring], part.name)
+            replays = config.placement(part.name).lag.get(ring) == "replay"
+            log = JournalReader(past.folder_of(plan) / ring) if replays else None
+            links.readers[ring] = RingReader(name, ring, LAYOUTS[ring], part.name, log)
     for ring in kind.WRITES:
         links.writers[ring] = RingWriter(name, ring, LAYOUTS[ring])
     for board in (*kind.LOOKS_AT, *kind.KEEPS):
@@ -252,4 +336,26 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
         return Book(config.book, config.ingest.instruments, links)
     if kind is Risk:
         return Risk(config.risk, config.ingest.instruments, links)
-    return Publisher(config.publisher, run_id(name), links)
+    if plan.journal and kind is Journal:
+        return Journal(plan.journal, name, links, past.archive_of(plan))
+    if plan.journal and kind is Snapshots:
+        return Snapshots(_snapshot_options(config, plan), links)
+    logs = {
+        ring: JournalReader(past.folder_of(plan) / ring) for ring in links.readers if plan.journal
+    }
+    return Publisher(config.publisher, run_id(name), links, logs)
+
+
+def _snapshot_options(config: Config, plan: Plan) -> SnapshotOptions:
+    assert plan.journal is not None
+    ends = {part.name: Observer(plan.pipeline, part.name) for part in plan.segments_of(RING)}
+    return SnapshotOptions(
+        past.folder_of(plan),
+        plan.journal.snapshot_s,
+        plan.journal.snapshots,
+        past.shape(config),
+        lambda: past.replica(config, plan, past.newest(config, plan)),
+        lambda: {ring: int(end.writer["written"]) for ring, end in ends.items()},
+        past.archive_of(plan),
+        (plan.journal.keep_mb or 0) << 20,
+    )

@@ -13,9 +13,8 @@ from ringbuf.board import Board
 from ringbuf.share import Layouts
 from workers.instruments import Names
 from workers.records import MONEY_SCALE, Event, Flag, State
-from workers.sinks.tables import SIDES, STATES, TABLES, Column, Shown
+from workers.sinks.tables import EVENTS, SIDES, STATES, TABLES, Column, Shown
 
-EVENTS = ("", *(event.name.lower() for event in Event))
 NAMED = {Shown.SIDE: SIDES, Shown.STATE: STATES}
 NOTHING = "-"
 

@@ -223,6 +223,9 @@ def _tell_ring(families: Families, ring: RingReport, labels: dict[str, str]) -> 
         gauge("ring_reader_info", what, 1, **seat, **info)
         counter("ring_reader_read", "Records read.", reader.read, **seat)
         counter("ring_reader_missed", "Records lost on the reader.", reader.missed, **seat)
+        what = "Records read from the journal, since the ring had overwritten them."
+        counter("ring_reader_replayed", what, reader.replayed, **seat)
+        gauge("ring_reader_behind", "1 while it reads the journal.", reader.behind, **seat)
         gauge("ring_reader_lag_records", "Records still to be read.", reader.lag, **seat)
         what = "Time that there was nothing to read."
         counter("ring_reader_empty_seconds", what, reader.empty_s, **seat)

@@ -4,9 +4,10 @@ which rings. Pure: it opens nothing, and the same arguments give the same plan.
 
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
-from pipeline.config import STAGES, Config, ConfigError, Memory
+from pipeline.config import BEHIND, STAGES, Config, ConfigError, Journal, Memory, Placement
 from pipeline.seats import CLASSES, seats_of
 from ringbuf.board import KIND as BOARD
 from ringbuf.panel import KIND as PANEL
@@ -20,6 +21,7 @@ from workers import depth, instruments, risk
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 
 LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
+ORDER = (*STAGES, *BEHIND)
 TAP = "tap"  # the name of an extra gating reader that the supervisor itself is
 
 
@@ -60,6 +62,7 @@ class Plan:
     segments: tuple[SegmentPlan, ...]
     notes: tuple[str, ...] = field(default=())  # what was chosen, and why
     memory: Memory = field(default_factory=Memory)
+    journal: Journal | None = None
 
     @property
     def processes(self) -> list[list[StagePlan]]:
@@ -105,18 +108,19 @@ def make(config: Config, topology: Topology, taps: tuple[str, ...] = ()) -> Plan
                 node=next((item.node for item in topology.cores if item.id == core), None),
                 alone=alone,
                 wait=wait,
-                restart=config.placement(name).restart != "never" and name == "publisher",
+                restart=config.placement(name).restart != "never"
+                and (name == "publisher" or config.journal is not None),
                 reads=tuple(CLASSES[name].READS),
                 writes=tuple(CLASSES[name].WRITES),
             )
             for name in group
         ]
-    stages.sort(key=lambda stage: STAGES.index(stage.name))
+    stages.sort(key=lambda stage: ORDER.index(stage.name))
     segments = _segments(config, stages, taps)
     asked = ["huge pages"] * config.memory.huge_pages + ["locked"] * config.memory.lock
     if asked:
         notes.append(f"memory: {' and '.join(asked)}, where the host grants it")
-    return Plan(config.name, tuple(stages), segments, tuple(notes), config.memory)
+    return Plan(config.name, tuple(stages), segments, tuple(notes), config.memory, config.journal)
 
 
 def check_stages(plan: Plan, names: tuple[str, ...]) -> list[str]:
@@ -139,7 +143,9 @@ def _present(config: Config) -> list[str]:
         present.add("risk")
     if config.publisher.sinks:
         present.add("publisher")
-    return [stage for stage in STAGES if stage in present]
+    if config.journal:
+        present.update(BEHIND)
+    return [stage for stage in ORDER if stage in present]
 
 
 def _wait(config: Config, group: list[str], alone: bool) -> str:
@@ -177,7 +183,7 @@ def _processes(config: Config, names: list[str]) -> list[list[str]]:
     groups = [[name for name in group if name in names] for group in config.processes]
     named = {name for group in groups for name in group}
     groups += [[name] for name in names if name not in named]
-    return sorted((group for group in groups if group), key=lambda group: STAGES.index(group[0]))
+    return sorted((group for group in groups if group), key=lambda group: ORDER.index(group[0]))
 
 
 def _cores(
@@ -205,7 +211,12 @@ def _cores(
     if problems:
         raise ConfigError(config.name, problems)
     free = [core for core in _preferred(topology) if core not in wanted]
-    unplaced = [number for number, core in enumerate(wanted) if core is None]
+    # Those behind the flow run wherever there is room: nobody waits for them.
+    unplaced = [
+        number
+        for number, core in enumerate(wanted)
+        if core is None and not set(groups[number]) <= set(BEHIND)
+    ]
     notes = _placed(unplaced, free, wanted, groups)
     return wanted, notes
 
@@ -260,6 +271,15 @@ def panel_parts(
     return kind.counters_of(parts), kind.HISTOGRAMS, kind.equations_of(parts)
 
 
+def _manners(config: Config) -> dict[str, Placement]:
+    """How stages read; a journal that is to be on disk before the answer comes before the book."""
+    if config.journal is None or config.journal.durability != "sync":
+        return config.stages
+    book = config.placement("book")
+    after = {"events": "journal", **book.after}
+    return {**config.stages, "book": msgspec.structs.replace(book, after=after)}
+
+
 def _segments(
     config: Config, stages: list[StagePlan], taps: tuple[str, ...]
 ) -> tuple[SegmentPlan, ...]:
@@ -269,7 +289,7 @@ def _segments(
     for ring, layouts in LAYOUTS.items():
         if not any(ring in CLASSES[name].WRITES for name in names):
             continue
-        readers = seats_of(ring, names, config.stages, parking)
+        readers = seats_of(ring, names, _manners(config), parking)
         readers += [Seat(TAP)] * (ring in taps)
         capacity = getattr(config.rings, ring)
         (size,) = {dtype.itemsize for _, dtype in layouts.values()}

@@ -1,9 +1,12 @@
 """Which errors are a user's to mend: they are told in their own words, without a traceback."""
 
 from click import ClickException
+from ringbuf.journal import JournalError
+from ringbuf.snapshot import SnapshotError
 
 from pipeline.config import ConfigError
 from pipeline.latency import LatencyRefused
+from pipeline.orders import OrderRefused
 from pipeline.selection import TailRefused
 from pipeline.supervisor import PipelineFailed
 from ringbuf.jit import UnsafeCache
@@ -11,6 +14,7 @@ from ringbuf.memory import SegmentError
 from tuning.affinity import AffinityRefused
 from workers.feeds.feed import FeedError
 from workers.kernels.positions import PositionRefused
+from workers.recovery import RecoveryError
 from workers.scenarios import ScenarioError
 from workers.sinks.sink import SinkError
 
@@ -26,6 +30,10 @@ CODES: dict[type[Exception], int] = {
     SinkError: 2,
     LatencyRefused: 2,
     TailRefused: 2,
+    OrderRefused: 2,
+    JournalError: 2,
+    SnapshotError: 2,
+    RecoveryError: 2,
 }
 
 

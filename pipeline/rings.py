@@ -14,7 +14,12 @@ from ringbuf.host import start_time
 from ringbuf.memory import Segment
 from ringbuf.ring import Policy, lines
 
-POLICIES = {Policy.NONE: "left", Policy.GATE: "gate", Policy.DROP: "drop"}
+POLICIES = {
+    Policy.NONE: "left",
+    Policy.GATE: "gate",
+    Policy.DROP: "drop",
+    Policy.REPLAY: "replay",
+}
 WRITERS = {ring: stage for stage, kind in CLASSES.items() for ring in kind.WRITES}
 
 
@@ -22,11 +27,15 @@ class ReaderReport(msgspec.Struct):
     """One reader of a ring. What it is past, it has read or missed: position = read + missed."""
 
     name: str
-    policy: str  # "gate": the writer waits for it; "drop": it loses records; "left": it is gone
+    # "gate": the writer waits for it; "drop": it loses records; "replay": it takes what it was too
+    # slow for from the journal; "left": it is gone.
+    policy: str
     after: str  # the reader that must be done with a record before this one; "": none
     position: int
     read: int
     missed: int
+    replayed: int  # of those read, how many came from the journal
+    behind: bool  # the ring does not hold what it reads next: it is reading the journal
     lag: int
     empty_s: float  # that it found nothing to read
     asleep: bool
@@ -70,11 +79,12 @@ def ring_report(name: str, segment: Segment) -> RingReport:
     names = [_name(line) for line in used]
     at = writer.copy()
     written, ns_per_cycle = int(at["written"]), float(at["ns_per_cycle"])
+    capacity = int(segment.header["capacity"])
     pid, alive, beat_age_s = _identity(at)
     return RingReport(
         name=name,
         writer=WRITERS.get(name, ""),
-        capacity=int(segment.header["capacity"]),
+        capacity=capacity,
         written=written,
         closed=bool(at["closed"]),
         gated=int(at["gated"]),
@@ -84,13 +94,14 @@ def ring_report(name: str, segment: Segment) -> RingReport:
         pid=pid,
         alive=alive,
         beat_age_s=beat_age_s,
-        readers=[_reader(line, names, written, moment, ns_per_cycle) for line in used],
+        readers=[_reader(line, names, (written, capacity), moment, ns_per_cycle) for line in used],
     )
 
 
 def _reader(
-    line: np.ndarray, names: list[str], written: int, moment: int, ns_per_cycle: float
+    line: np.ndarray, names: list[str], extent: tuple[int, int], moment: int, ns_per_cycle: float
 ) -> ReaderReport:
+    written, capacity = extent
     position, missed, after = int(line["position"]), int(line["missed"]), int(line["after"])
     pid, alive, beat_age_s = _identity(line)
     return ReaderReport(
@@ -100,6 +111,8 @@ def _reader(
         position=position,
         read=position - missed,
         missed=missed,
+        replayed=int(line["replayed"]),
+        behind=int(line["policy"]) == Policy.REPLAY and written - position > capacity,
         lag=max(written - position, 0),
         empty_s=_cycles(line, "empty", moment) * ns_per_cycle / 1e9,
         asleep=bool(line["parked"]),

@@ -8,8 +8,10 @@ from ringbuf.ring import Policy
 from ringbuf.share import Seat
 from workers.book import Book
 from workers.ingest import Ingest
+from workers.journal import Journal
 from workers.publish import Publisher
 from workers.risk import Risk
+from workers.snapshots import Snapshots
 from workers.stage import Stage
 
 CLASSES: dict[str, type[Stage]] = {
@@ -17,8 +19,11 @@ CLASSES: dict[str, type[Stage]] = {
     "book": Book,
     "risk": Risk,
     "publisher": Publisher,
+    "journal": Journal,
+    "snapshot": Snapshots,
 }
 NO_DROPS = ("book",)  # a book that misses an event is wrong from then on
+POLICIES = {"gate": Policy.GATE, "drop": Policy.DROP, "replay": Policy.REPLAY}
 
 
 class Manners(Protocol):
@@ -26,7 +31,7 @@ class Manners(Protocol):
 
     @property
     def lag(self) -> Mapping[str, str]:
-        """Ring -> "gate" or "drop"."""
+        """Ring -> "gate", "drop" or "replay"."""
         ...
 
     @property
@@ -48,6 +53,8 @@ def seat_faults(stages: Mapping[str, Manners]) -> list[str]:
             ]
         if stage in NO_DROPS and "drop" in manners.lag.values():
             problems.append(f"stages.{stage}.lag: {stage} must see every record; use 'gate'")
+        if stage == "journal" and {*manners.lag.values()} - {"gate"}:
+            problems.append("stages.journal.lag: what it lags behind on is lost; use 'gate'")
         for ring, first in manners.after.items():
             problems += _after_faults(stages, stage, ring, first)
     return problems
@@ -65,10 +72,10 @@ def _after_faults(stages: Mapping[str, Manners], stage: str, ring: str, first: s
         seen.append(first)
         first = stages[first].after.get(ring, "") if first in stages else ""
     return [
-        f"{where}: {name} drops records of this ring, and can come neither before nor after "
+        f"{where}: nobody waits for {name} on this ring, so it can come neither before nor after "
         f"another; set stages.{name}.lag.{ring} = 'gate'"
         for name in seen
-        if name in stages and stages[name].lag.get(ring) == "drop"
+        if name in stages and stages[name].lag.get(ring, "gate") != "gate"
     ]
 
 
@@ -87,8 +94,7 @@ def seats_of(
             manners = stages.get(name)
             first = manners.after.get(ring, "") if manners else ""
             if first not in waiting:
-                drops = manners is not None and manners.lag.get(ring) == "drop"
-                policy = Policy.DROP if drops else Policy.GATE
+                policy = POLICIES[manners.lag.get(ring, "gate") if manners else "gate"]
                 seats.append(Seat(name, policy, first, parking[name]))
                 waiting.remove(name)
                 break

@@ -80,7 +80,8 @@ def _of_union(data: Any, kind: inspect.UnionType, path: str) -> list[str]:
     if problems:
         return problems
     field = structs[0].tag_field
-    assert field is not None, "structs in a union have tags"
+    if field is None:  # a struct that may be left out
+        return _of_struct(data, structs[0], path)
     where = _inside(path, field, data)
     tags = {each.tag: each for each in structs}
     if field not in data:

@@ -3,21 +3,18 @@
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from pipeline import launch
+from pipeline import ends, launch
+from pipeline.children import Child, Zygote, start
 from pipeline.config import Config
 from pipeline.footing import footing
 from pipeline.plan import LAYOUTS, TAP, Plan
 from pipeline.report import Report, collect
-from ringbuf import memory, ring
 from ringbuf.memory import OWNER
 from ringbuf.panel import Command, Life, Panel
 from ringbuf.share import RingReader
@@ -27,6 +24,10 @@ PATIENCE_S = 4.0  # a start that takes longer is explained
 TAP_SLICE = 4096
 NOT_READY = (Life.ABSENT, Life.STARTING)
 TURNING = (Life.RUNNING, Life.DRAINING)
+OURS = {Command.PAUSE, Command.EMPTY, Command.RESTART}
+BACKOFF_MAX_S = 10.0
+NEVER = float("inf")
+ENDED = (Life.FINISHED, Life.FAILED)
 LATE = "not ready in time; raise the limit if this machine is slow"
 
 
@@ -39,18 +40,6 @@ class PipelineFailed(RuntimeError):
     def __init__(self, why: str, report: Report) -> None:
         super().__init__(why)
         self.report = report
-
-
-@dataclass
-class Child:
-    """One process of the pipeline."""
-
-    names: list[str]
-    process: subprocess.Popen
-    started: float
-    pidfd: int
-    deaths: list[float] = field(default_factory=list)
-    done: bool = False
 
 
 class Supervisor:
@@ -81,15 +70,15 @@ class Supervisor:
         self.stop_asked = 0
         self.stopping_since = 0.0
         self.failure = ""
+        self.zygote: Zygote | None = None
         self.ready_s = self.seconds = float("nan")
 
     def run(self) -> Report:
         """Start everything, wait for the end, clear up; PipelineFailed when a stage failed."""
         with launch.only_one(self.plan.pipeline):
-            cleared = launch.clear_dead(self.plan.pipeline)
+            self.segment, cleared = launch.prepare(self.config, self.plan)
             if cleared:
                 self.say(f"removed {cleared} segments that a run of this name left when it died")
-            self.segment = launch.create(self.plan)
             self.segment.hold(OWNER, "supervisor")
         signals = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -111,7 +100,7 @@ class Supervisor:
             self._drain_taps()
             self.seconds = time.monotonic() - ready
             report = collect(self.plan.pipeline, self.ready_s)
-            report.lost = _lost(report)
+            report.lost = ends.left_over(report)
             self.at_end(self.plan.pipeline)
         finally:
             for number, handler in signals.items():
@@ -127,6 +116,9 @@ class Supervisor:
         """Ask for an orderly end: the sources stop, the rest hands on what it has."""
         if not self.stopping_since:
             self.stopping_since = time.monotonic()
+            for child in self.children:  # who is held hands on what it has, too
+                if child.again_at == NEVER:
+                    child.again_at = self.stopping_since
             self.panels["ingest"].tell(Command.STOP)
 
     def _on_signal(self, _number, _frame) -> None:
@@ -143,6 +135,8 @@ class Supervisor:
         }
 
     def _close(self) -> None:
+        if self.zygote:
+            self.zygote.close()
         for panel in self.panels.values():
             panel.close()
         for reader in self.tap_readers.values():
@@ -150,12 +144,22 @@ class Supervisor:
         self.segment.close()
 
     def _start(self, names: list[str]) -> Child:
-        """Start the process of some stages with the command that everybody uses."""
-        command = [sys.executable, "-m", "pipeline", "stage", *names]
-        command += ["--config", str(self.config_path)]
-        environment = {**os.environ, launch.PARENT: str(os.getpid())}
-        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        """Start the process of some stages, the quick way where that is open."""
+        forked = self.zygote.become(names) if self.zygote else None
+        process = forked or start(names, self.config_path)
         return Child(names, process, time.monotonic(), os.pidfd_open(process.pid))
+
+    def _keep_zygote(self) -> None:
+        """Have a process ready that stages can be forked from, once all of them run."""
+        if self.plan.journal is None or self.config.supervision.start != "fork":
+            return
+        if self.zygote and self.zygote.process.poll() is not None:
+            self.zygote.close()
+            self.zygote = None
+        if self.zygote is None and not self.stopping_since:
+            self.zygote = Zygote(self.config_path)
+        elif self.zygote:
+            self.zygote.look()
 
     def _await_ready(self) -> None:
         """Until every stage runs (or has finished already, or has failed)."""
@@ -176,7 +180,12 @@ class Supervisor:
             self.stop()
         taken = self._take_taps()
         self._watch(0.0 if taken else POLL_S)
+        self._obey()
+        self._start_again()
+        if self.ready_s > 0:
+            self._keep_zygote()
         self._check_hangs()
+        self._end_those_behind()
         if self.stopping_since:
             self._check_drain()
         self.every(self.panels)
@@ -198,8 +207,9 @@ class Supervisor:
 
     def _watch(self, seconds: float) -> None:
         """Wait a moment for a process to end, and see to those that did."""
-        living = {child.pidfd: child for child in self.children if not child.done}
+        living = {c.pidfd: c for c in self.children if not c.done and not c.again_at}
         if not living:
+            time.sleep(seconds)
             return
         poll = select.poll()
         for pidfd in living:
@@ -210,22 +220,75 @@ class Supervisor:
     def _ended(self, child: Child) -> None:
         code = child.process.wait()
         os.close(child.pidfd)
+        if child.asked:
+            child.asked, child.again_at = False, child.again_at or NEVER
+            return
         child.done = True
         if code == 0 and all(self.panels[name].life is Life.FINISHED for name in child.names):
             return
         why = self._reason(child, code)
         if self._may_restart(child):
-            delay = self.config.supervision.backoff_s * 2 ** (len(child.deaths) - 1)
-            self.say(f"{' + '.join(child.names)}: {why}; started again in {delay:.1f} s")
-            time.sleep(delay)
-            for name in child.names:
-                self.panels[name].live(Life.ABSENT)
-            again = self._start(child.names)
-            again.deaths = child.deaths
-            self.children[self.children.index(child)] = again
+            delay = self._delay(child)
+            self.say(
+                f"{' + '.join(child.names)}: {why}; started again"
+                + (f" in {delay:.1f} s" if delay else "")
+            )
+            child.done, child.again_at = False, time.monotonic() + delay
+            self._start_again()
             return
         self._fail(f"{' + '.join(child.names)}: {why}")
         self._retire(child, why)
+
+    def _obey(self) -> None:
+        """Do what people have told the supervisor to do with single stages."""
+        for child in self.children:
+            told = {name: self.panels[name].told for name in child.names}
+            if self.failure or self.stopping_since or not {*told.values()} & OURS:
+                continue
+            if not all(self.plan.stage(name).restart for name in child.names):
+                self._answer(child, "cannot go on after an end; give the pipeline a [journal]")
+            elif Command.RESTART in told.values():
+                self._end(child, Life.ABSENT, time.monotonic())
+            elif child.lives and (
+                Command.PAUSE in told.values() or ends.all_read(self.plan, child.names)
+            ):
+                self._end(child, Life.HELD, NEVER)
+
+    def _end(self, child: Child, life: Life, again_at: float) -> None:
+        """End a process because somebody asked for it, and note when it is started again."""
+        if child.lives:
+            child.asked = True
+            child.process.kill()
+            self._ended(child)
+        if not child.done:
+            child.again_at = again_at
+            self._answer(child, "")
+            for name in child.names:
+                self.panels[name].live(life)
+        self.say(f"{' + '.join(child.names)}: {life.name.lower()}, as told")
+
+    def _answer(self, child: Child, message: str) -> None:
+        for name in child.names:
+            self.panels[name].status["message"] = message.encode()
+            self.panels[name].tell(Command.RUN)
+
+    def _delay(self, child: Child) -> float:
+        """How long to wait before a start: not at all at first, then ever longer."""
+        times = len(child.deaths) - 2
+        return (
+            min(self.config.supervision.backoff_s * 2**times, BACKOFF_MAX_S) if times >= 0 else 0.0
+        )
+
+    def _start_again(self) -> None:
+        """Start the processes again whose time has come."""
+        now = time.monotonic()
+        for place, child in enumerate(self.children):
+            if child.again_at and now >= child.again_at:
+                for name in child.names:
+                    self.panels[name].live(Life.ABSENT)
+                again = self._start(child.names)
+                again.deaths = child.deaths
+                self.children[place] = again
 
     def _reason(self, child: Child, code: int) -> str:
         for name in child.names:
@@ -243,6 +306,9 @@ class Supervisor:
             return False
         if not all(self.panels[name].status["ready_ns"] for name in child.names):
             return False  # what kept it from getting ready will do so again
+        journal = self.panels.get("journal")
+        if "journal" in child.names and journal and journal.life is Life.FAILED:
+            return False  # the disk failed: nobody knows what it has, and trying again hides that
         now = time.monotonic()
         child.deaths = [t for t in child.deaths if now - t < limits.restart_window_s] + [now]
         return len(child.deaths) <= limits.restarts
@@ -263,31 +329,16 @@ class Supervisor:
                 panel.status["message"] = why.encode()[:256]
                 panel.live(Life.FAILED)
             for part in rings.intersection(stage.reads):
-                self._stop_gating(part, name)
+                ends.retire(self.plan.pipeline, part, name)
             for part in stage.writes:
-                self._close_ring(part)
-
-    def _stop_gating(self, part: str, name: str) -> None:
-        segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
-        for number, line in enumerate(ring.lines(segment.payload)[1]):
-            if bytes(line["name"]).decode() == name:
-                ring.retire(segment.address, number)
-        segment.close()
-
-    def _close_ring(self, part: str) -> None:
-        segment = memory.attach(self.plan.pipeline, part, "ring", writable=True)
-        base, header = segment.address, segment.header
-        writer = ring.writer_of(base, int(header["capacity"]), int(header["record_size"]))
-        ring.recover(writer)
-        ring.close(writer)
-        segment.close()
+                ends.close(self.plan.pipeline, part)
 
     def _check_hangs(self) -> None:
         """Kill a stage that does not get ready, or whose heart has stopped beating."""
         limits = self.config.supervision
         now = time.monotonic()
         for child in self.children:
-            for name in () if child.done else child.names:
+            for name in () if child.done or child.again_at else child.names:
                 panel = self.panels[name]
                 silent = now - int(panel.status["heartbeat_ns"]) / 1e9
                 if panel.life in NOT_READY and now - child.started > limits.ready_s:
@@ -299,6 +350,13 @@ class Supervisor:
     def _kill(self, child: Child, panel: Panel, why: str) -> None:
         panel.status["message"] = why.encode()
         child.process.kill()
+
+    def _end_those_behind(self) -> None:
+        """Have who follows the files, and sees no end in them, end once all others have."""
+        last = self.panels.get("snapshot")
+        others = [panel.life for name, panel in self.panels.items() if name != "snapshot"]
+        if last and last.told is not Command.STOP and all(life in ENDED for life in others):
+            last.tell(Command.STOP)
 
     def _check_drain(self) -> None:
         """Give up on a drain that takes too long."""
@@ -320,18 +378,8 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         for child in self.children:
-            if not child.done:
+            if not child.done and not child.again_at:
                 child.process.kill()
                 child.process.wait()
                 os.close(child.pidfd)
-                child.done = True
-
-
-def _lost(report: Report) -> dict[str, int]:
-    """What lies on the rings at the end: records that a dead stage never took."""
-    return {
-        f"{ring.name} -> {reader.name}": reader.lag
-        for ring in report.rings
-        for reader in ring.readers
-        if reader.lag and reader.name != TAP
-    }
+            child.done = True

@@ -6,7 +6,7 @@ No stage ever waits for a tail. What passed while it did not look is counted and
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
@@ -56,15 +56,23 @@ def show(pipeline: str, ring: str, options: Options) -> None:
             observer.layouts, reading, options.kind, options.symbols, options.conditions
         )
         printer = Printer(ring, wanted, reading, options)
-        try:
-            for records in _records(pipeline, observer, wanted, options):
-                if not printer.put(records, observer.missed):
-                    break
-        except KeyboardInterrupt:
-            pass
-        except BrokenPipeError:  # whoever read our output has gone: say no more, to anybody
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        batches = _records(pipeline, observer, wanted, options)
+        pour(printer, batches, lambda: observer.missed)
         _say_missed(observer.missed, " in all")
+
+
+def pour(
+    printer: "Printer", batches: Iterator[np.ndarray], missed: Callable[[], int] = lambda: 0
+) -> None:
+    """Print batches of records until no more are wanted, Ctrl-C comes or nobody reads on."""
+    try:
+        for records in batches:
+            if not printer.put(records, missed()):
+                break
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # whoever read our output has gone: say no more, to anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Printer:

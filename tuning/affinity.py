@@ -12,6 +12,7 @@ from tuning.topology import parse, show
 ONLINE = Path("/sys/devices/system/cpu/online")
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_TIMERSLACK = 29
 _PR_GET_TIMERSLACK = 30
 
@@ -91,4 +92,11 @@ def set_parent_death_signal(number: signal.Signals, parent: int) -> Outcome:
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
     asked = f"{signal.Signals(number).name} when process {parent} dies"
+    return Outcome(asked, "nothing" if failed else asked, reason(failed) if failed else "")
+
+
+def adopt_orphans() -> Outcome:
+    """Become the parent of those whose parent dies, among this process's descendants."""
+    _, failed = call(LIBC.prctl, _PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0)
+    asked = "parent of orphaned descendants"
     return Outcome(asked, "nothing" if failed else asked, reason(failed) if failed else "")

@@ -20,7 +20,7 @@ from workers.kernels.bookprefetch import (
     prefetch_order,
 )
 from workers.kernels.orderbook import BOOK, Outcome
-from workers.records import EVENT, LEVEL, TOP, TRADE, Event, Flag, Side
+from workers.records import EVENT, LEVEL, TOP, TRADE, Event, Flag, Side, lined
 from workers.records import Book as Kind
 from workers.stage import TURN_RECORDS, Links, Stage
 
@@ -105,31 +105,38 @@ class Book(Stage):
     def __init__(self, options: BookOptions, instruments: int, links: Links) -> None:
         self.options, self.links = options, links
         self.limits = orderbook.Limits(options.orders, options.levels, instruments)
-        self.reader, self.writer = links.readers["events"].view, links.writers["book"].view
 
     def open(self) -> None:
         """Lay out the books and the notes."""
-        size = orderbook.bytes_needed(self.limits)
-        self.books = np.zeros(size + LINE, np.uint8)
-        notes = NOTES_AT + self.limits.instruments * NOTE.itemsize
-        self.memory = np.zeros(notes + LINE, np.uint8)
-        # Touched now: a page that is met first in the middle of the day costs time then.
-        self.books.fill(0)
-        self.memory.fill(0)
-        book = _lined(self.books)
-        orderbook.create(book, self.limits)
-        self.state = _lined(self.memory)
-        keeper = at(self.state, KEEPER)
-        keeper.book, keeper.board = book, self.links.boards["depth"].address
-        keeper.counters = self.links.panel.counter_addresses["book"]
+        self.books = lined(orderbook.bytes_needed(self.limits))
+        self.notes = lined(NOTES_AT + self.limits.instruments * NOTE.itemsize)
+        if not self.hurried:
+            # Touched now: a page that is met first in the middle of the day costs time then.
+            self.books.fill(0)
+            self.notes.fill(0)
+        orderbook.create(self.books.ctypes.data, self.limits)
+        self.bind(self.links)
+        turn(self.keeper, self.reader, self.writer, 0, 0)  # compiled before it is needed
+
+    def bind(self, links: Links) -> None:
+        """Fold events of these rings in; the books stay what they are."""
+        super().bind(links)
+        self.reader, self.writer = links.readers["events"].view, links.writers["book"].view
+        self.keeper = self.notes.ctypes.data
+        keeper = at(self.keeper, KEEPER)
+        keeper.book, keeper.board = self.books.ctypes.data, links.boards["depth"].address
+        keeper.counters = links.panel.counter_addresses["book"]
         keeper.levels = int(self.options.publish_levels)
         keeper.instruments = self.limits.instruments
-        new_hop(self.state, self.links.panel)
-        turn(self.state, self.reader, self.writer, 0, 0)  # compiled before it is needed
+        new_hop(self.keeper, links.panel)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The books and the notes beside them."""
+        return {"books": self.books, "notes": self.notes}
 
     def turn(self, patience: int) -> int:
         """Fold in what has arrived; ends when the log has ended."""
-        work = int(turn(self.state, self.reader, self.writer, TURN_RECORDS, patience))
+        work = int(turn(self.keeper, self.reader, self.writer, TURN_RECORDS, patience))
         if work == 0:
             self.finished = self.links.readers["events"].ended
         return work
@@ -138,10 +145,6 @@ class Book(Stage):
         """Say that no more book records will come."""
         self.links.writers["book"].close()
         self.links.readers["events"].close()
-
-
-def _lined(memory: np.ndarray) -> int:
-    return memory.ctypes.data + -memory.ctypes.data % LINE
 
 
 @kernel
@@ -277,6 +280,7 @@ def trade(state, writer, event, side, price, quantity):
     if not event["flags"] & Flag.UNPRINTED:
         note.volume += quantity
     send(state, writer)
+    mark_moved(state, event)
     at(at(state, KEEPER).counters, COUNTERS).trades += 1
 
 

@@ -11,7 +11,7 @@ LEVELS = 10
 
 DEPTH = slot_record(
     [
-        ("cause", "i8"),  # sequence of the last event that moved the instrument's top
+        ("cause", "i8"),  # sequence of the last event that changed anything here
         ("time_ns", "i8"),
         ("bid_price", "i8", (LEVELS,)),  # best first; 0 where there is no such level
         ("bid_quantity", "i8", (LEVELS,)),

@@ -6,6 +6,7 @@ from ringbuf.histogram import note
 from ringbuf.jit import kernel
 from ringbuf.record import record
 from ringbuf.ring import (
+    NO_TIME,
     RELEASE_EVERY,
     STAMP,
     advance,
@@ -41,8 +42,9 @@ def pick_up(timing, reader, sequence):
     mine, times = at(timing, HOP), at(stamp(reader, sequence), STAMP)
     now = cycles()
     mine.born, mine.now = times.born, now
-    note(mine.hop, elapsed_ns(times.sent, now, mine.ns_per_cycle))
-    note(mine.age, elapsed_ns(times.born, now, mine.ns_per_cycle))
+    if times.sent != NO_TIME:  # else it comes from the journal, which does not say when
+        note(mine.hop, elapsed_ns(times.sent, now, mine.ns_per_cycle))
+        note(mine.age, elapsed_ns(times.born, now, mine.ns_per_cycle))
 
 
 @kernel

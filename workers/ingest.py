@@ -9,7 +9,7 @@ from workers import merge
 from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
 from workers.feeds.feed import FEED_COUNTERS, Feed
 from workers.feeds.registry import FeedOptions, build
-from workers.instruments import INSTRUMENT, SYMBOL_BYTES
+from workers.instruments import INSTRUMENT, announced
 from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
 from workers.records import EVENT, empty
 from workers.stage import TURN_RECORDS, Links, Stage
@@ -46,8 +46,6 @@ class Ingest(Stage):
     def __init__(self, options: IngestOptions, sources: list[FeedOptions], links: Links) -> None:
         self.options, self.links = options, links
         panel = links.panel
-        self.writer = links.writers["events"].view
-        self.board = links.boards["instruments"]
         self.counters = panel.counter_addresses["ingest"]
         self.clock = panel.segment.address + panel.status.dtype.fields["clock"][1]
         self.feeds: list[Feed] = [
@@ -55,6 +53,7 @@ class Ingest(Stage):
             for number, source in enumerate(sources)
         ]
         self.draining = False
+        self.limit = TURN_RECORDS  # events that a turn moves at most
 
     @staticmethod
     def counters_of(parts: int = 0) -> dict[str, np.dtype]:
@@ -78,22 +77,36 @@ class Ingest(Stage):
     def open(self) -> None:
         """Open the feeds and lay out the merge's memory."""
         self.memory = np.zeros(merge.BYTES + 64, np.uint8)
-        self.state = self.memory.ctypes.data + -self.memory.ctypes.data % 64
+        self.state_at = self.memory.ctypes.data + -self.memory.ctypes.data % 64
         self.staged = [empty(EVENT, STAGED) for _ in self.feeds]
-        header = at(self.state, MERGE)
+        header = at(self.state_at, MERGE)
         header.sources = len(self.feeds)
         header.quantity_limit = self.options.quantity_limit
         header.price_limit = self.options.price_limit
-        self._set_pace(header)
+        self.bind(self.links)
         for number, feed in enumerate(self.feeds):
             self.source(number).events = self.staged[number].ctypes.data
             feed.open()
             self._refill(number)
         # Compiled before it is needed, like the feeds' kernels by their first events.
-        merge.turn(self.state, self.writer, self.clock, self.counters, 0, 0)
-        merge.code_place(self.state, 0, np.int32(0))
-        self.board.put(0, np.zeros(1, INSTRUMENT))
-        self.numbers: dict[tuple[int, str], int] = {}
+        merge.turn(self.state_at, self.writer, self.clock, self.counters, 0, 0)
+        merge.code_place(self.state_at, 0, np.int32(0))
+        self.board.put(0, self.board.row(0))
+        self.numbers: dict[tuple[int, int, str], int] = {}
+
+    def bind(self, links: Links) -> None:
+        """Write to these rings; where there is a pace, it begins with the next event."""
+        super().bind(links)
+        self.limit = TURN_RECORDS
+        self.writer, self.board = links.writers["events"].view, links.boards["instruments"]
+        header = at(self.state_at, MERGE)
+        header.started = header.sent = 0
+        self._set_pace(header)
+
+    def hasten(self, records: int = TURN_RECORDS) -> None:
+        """Keep to no pace until bound anew, and take at most so many in the next turn."""
+        self.limit = min(records, TURN_RECORDS)
+        at(self.state_at, MERGE).pace = Pace.FULL
 
     def _set_pace(self, header) -> None:
         scale = float(self.links.panel.status["clock"]["ns_per_cycle"])
@@ -105,21 +118,21 @@ class Ingest(Stage):
 
     def source(self, number: int):
         """The merge's record of a source."""
-        return at(self.state + merge.SOURCES_AT + number * SOURCE.itemsize, SOURCE)
+        return at(self.state_at + merge.SOURCES_AT + number * SOURCE.itemsize, SOURCE)
 
     def turn(self, patience: int) -> int:
         """Move what is staged into the log; refill and name instruments as the merge asks."""
-        work, limit = 0, TURN_RECORDS
+        work, limit = 0, self.limit
         while work < limit:
             reason, taken = merge.turn(
-                self.state, self.writer, self.clock, self.counters, limit - work, patience
+                self.state_at, self.writer, self.clock, self.counters, limit - work, patience
             )
             work += taken
             if reason == Reason.REFILL:
-                if not self._refill(int(at(self.state, MERGE).asks)):
+                if not self._refill(int(at(self.state_at, MERGE).asks)):
                     break
             elif reason == Reason.ANNOUNCED:
-                self._name(int(at(self.state, MERGE).asks))
+                self._name(int(at(self.state_at, MERGE).asks))
             else:
                 if reason == Reason.EXHAUSTED:
                     self.finished = True
@@ -141,28 +154,29 @@ class Ingest(Stage):
         """Give the instrument that a source announces its number, and show it on the board."""
         source = self.source(number)
         event = self.staged[number][source.head]
-        entry = at(merge.code_place(self.state, number, event["instrument"]), merge.CODE)
-        symbol = event.tobytes()[16 : 16 + SYMBOL_BYTES].decode("ascii", "replace").strip(" \0")
+        entry = at(merge.code_place(self.state_at, number, event["instrument"]), merge.CODE)
+        symbol = announced(event)
         if self.options.symbols and symbol not in self.options.symbols:
             entry.instrument = merge.UNWANTED
             return
-        if (number, symbol) not in self.numbers:
+        known = number, int(event["source"]), symbol  # in a log the source that it first came from
+        if known not in self.numbers:
             if len(self.numbers) >= self.options.instruments:
                 self._refuse(source)
                 return
-            self._show(number, symbol, event)
-        entry.instrument = self.numbers[number, symbol] + 1
+            self._show(known, event)
+        entry.instrument = self.numbers[known] + 1
 
     def _tell_missing(self) -> None:
         """Say which of the configured symbols never came."""
-        missing = set(self.options.symbols) - {symbol for _, symbol in self.numbers}
+        missing = set(self.options.symbols) - {symbol for *_, symbol in self.numbers}
         if missing and not self.draining and not self.links.panel.status["message"]:
             text = f"ingest.symbols: no source announced {', '.join(sorted(missing))}"
             self.links.panel.status["message"] = text.encode()[:256]
 
-    def _show(self, number: int, symbol: str, event) -> None:
-        instrument = len(self.numbers)
-        self.numbers[number, symbol] = instrument
+    def _show(self, known: tuple[int, int, str], event) -> None:
+        number, _, symbol = known
+        instrument = self.numbers[known] = len(self.numbers)
         row = np.zeros(1, INSTRUMENT)
         row["symbol"], row["price_scale"] = symbol.encode(), event["quantity"]
         row["source"], row["code"] = number, event["instrument"]
@@ -178,7 +192,7 @@ class Ingest(Stage):
     def drain(self) -> None:
         """Ask the feeds for no more; what is staged still goes out."""
         self.draining = True
-        at(self.state, MERGE).pace = Pace.FULL
+        self.hasten()
 
     def progress(self) -> float:
         """How much of all sources has been read, 0 to 1; nan where one has no known end."""

@@ -1,7 +1,10 @@
 """The instrument table: one board row for every instrument that a source announced."""
 
+import numpy as np
+
 from ringbuf.board import Board
 from ringbuf.record import slot_record
+from workers.records import Event
 
 SYMBOL_BYTES = 24
 
@@ -10,9 +13,23 @@ INSTRUMENT = slot_record(
         ("symbol", f"S{SYMBOL_BYTES}"),
         ("price_scale", "i8"),  # price units in one unit of currency
         ("source", "i4"),
-        ("code", "i4"),  # the source's own number for it
+        ("code", "i4"),  # the source's own number for it; 0 where only the log is left to tell
     ]
 )
+
+
+def announced(event: np.ndarray) -> str:
+    """The symbol that a DIRECTORY event announces; event: one EVENT record."""
+    return event.tobytes()[16 : 16 + SYMBOL_BYTES].decode("ascii", "replace").strip(" \0")
+
+
+def show(board: Board, events: np.ndarray) -> None:
+    """Put the instruments that events of the log announce on a board, as ingest did."""
+    for event in events[events["kind"] == Event.DIRECTORY]:
+        row = np.zeros(1, INSTRUMENT)
+        row["symbol"], row["price_scale"] = announced(event).encode(), event["quantity"]
+        row["source"] = event["source"]
+        board.put(int(event["instrument"]), row)
 
 
 class Names:

@@ -1,6 +1,7 @@
 """The publisher stage: book and risk records out to every configured sink, each exactly once."""
 
 import time
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -9,9 +10,10 @@ from ringbuf.atomics import at, cycles
 from ringbuf.clock import elapsed_ns
 from ringbuf.histogram import note
 from ringbuf.jit import kernel
+from ringbuf.journal import JournalReader
 from ringbuf.panel import Equation
 from ringbuf.record import record
-from ringbuf.ring import STAMP, next_unread, stamp
+from ringbuf.ring import NO_TIME, STAMP, next_unread, stamp
 from workers.hop import HOP, new_hop
 from workers.instruments import Names
 from workers.records import BOOK_RING, RISK_RING, TOP
@@ -53,8 +55,15 @@ class Publisher(Stage):
     LOOKS_AT = ("instruments",)
     HISTOGRAMS = ("book_hop", "book_age", "risk_hop", "risk_age")
 
-    def __init__(self, options: PublisherOptions, run_id: str, links: Links) -> None:
-        self.options, self.links = options, links
+    def __init__(
+        self,
+        options: PublisherOptions,
+        run_id: str,
+        links: Links,
+        logs: Mapping[str, JournalReader] | None = None,
+    ) -> None:
+        """logs: the journals of the rings, where there are any."""
+        self.options, self.links, self.logs = options, links, logs or {}
         self.names = Names(links.boards["instruments"])
         self.run = Run(id=run_id, symbol_of=self.names.symbol, price_scale_of=self.names.scale)
         self.readers = links.readers
@@ -86,10 +95,29 @@ class Publisher(Stage):
             time_slice(self.timings[ring], reader.view, 1, 0)  # compiled before it is needed
         for sink in self.sinks:
             sink.open(self.run)
-            for ring in self.readers:
-                sink.resume(ring)
+        for ring in self.readers:
+            self._catch_up(ring)
         self._recount()
         self.flushed = time.monotonic()
+
+    def _catch_up(self, ring: str) -> None:
+        """Hand the sinks what a host that died has let them forget: the ring has it no more."""
+        forgetful = [sink for sink in self.sinks if sink.resumable]
+        first = min([sink.resume(ring) for sink in forgetful], default=0) + 1
+        last = int(next_unread(self.readers[ring].shared)) - 1
+        log = self.logs.get(ring)
+        if log is None or not forgetful or first > last:
+            return
+        if first < log.first:
+            text = f"{ring}: no journal keeps records {first:,} to {log.first - 1:,} (keep_mb)"
+            self.links.panel.status["message"] = f"not delivered: {text}".encode()[:256]
+            first = log.first
+        while first <= last:
+            records = log.read(first, min(SLICE, last - first + 1))
+            for sink in forgetful:
+                sink.put(ring, records)
+            first += len(records)
+            self.breathe()
 
     def _recount(self) -> None:
         """Go on counting where the ring says we are: the last slice may come once more."""
@@ -97,11 +125,13 @@ class Publisher(Stage):
             self.tally[ring] = int(next_unread(reader.view)) - 1 - reader.missed
         self.tally["received"] = self.tally["book"] + self.tally["risk"]
         self.before = []
-        for n in range(len(self.sinks)):
+        for n, sink in enumerate(self.sinks):
             shown = self.links.panel.counters[f"sink{n}"]
             before = {name: int(shown[name]) for name in SINK_FIELDS}
-            before["skipped"] -= sum(before.values()) - int(self.tally["received"])
+            caught_up = sum(getattr(sink, name) for name in SINK_FIELDS)
+            before["skipped"] -= sum(before.values()) + caught_up - int(self.tally["received"])
             self.before.append(before)
+        self._count()
 
     def turn(self, patience: int) -> int:
         """Take a slice of each ring; ends when both have ended."""
@@ -154,8 +184,9 @@ def time_slice(timing, reader, first, count):
     now = cycles()
     for sequence in range(first, first + count):
         times = at(stamp(reader, sequence), STAMP)
-        note(mine.hop, elapsed_ns(times.sent, now, mine.ns_per_cycle))
-        note(mine.age, elapsed_ns(times.born, now, mine.ns_per_cycle))
+        if times.sent != NO_TIME:  # else it comes from the journal, which does not say when
+            note(mine.hop, elapsed_ns(times.sent, now, mine.ns_per_cycle))
+            note(mine.age, elapsed_ns(times.born, now, mine.ns_per_cycle))
 
 
 assert all(dtype.itemsize == TOP.itemsize for _, dtype in BOOK_RING.values())

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringbuf.record import offset, slot_record
+from ringbuf.record import LINE, offset, slot_record
 
 
 class Side(IntEnum):
@@ -153,6 +153,11 @@ for _layout in (TOP, LEVEL, TRADE):
 
 def empty(dtype: np.dtype, count: int) -> np.ndarray:
     """A zeroed array of records that starts on a cache line, as kernels expect."""
-    memory = np.zeros(count * dtype.itemsize + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + count * dtype.itemsize].view(dtype)
+    return lined(count * dtype.itemsize).view(dtype)
+
+
+def lined(size: int) -> np.ndarray:
+    """Zeroed bytes that start on a cache line, shape (size,)."""
+    memory = np.zeros(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size]

@@ -1,5 +1,6 @@
 """The risk stage: marks in; market value, P&L, VaR and ES of every portfolio out, on each mark."""
 
+import hashlib
 from typing import Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_f
 from workers.instruments import Names
 from workers.kernels import positions
 from workers.kernels.positions import HELD
-from workers.records import MONEY_SCALE, RISK, TOP
+from workers.records import MONEY_SCALE, RISK, TOP, lined
 from workers.records import Book as Kind
 from workers.stage import TURN_RECORDS, Links, Stage
 
@@ -117,6 +118,15 @@ def symbols_of(options: RiskOptions) -> list[str]:
     return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
 
 
+def shape_of(options: RiskOptions) -> str:
+    """Whose risk, and over which scenarios, down to the bytes of their file."""
+    digest = hashlib.blake2b(msgspec.json.encode(options), digest_size=8)
+    if isinstance(options.scenarios, CsvScenarios) and options.portfolios:
+        for returns in load_scenarios(options).values():
+            digest.update(returns.tobytes())
+    return digest.hexdigest()
+
+
 def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing."""
     wanted = symbols_of(options)
@@ -160,8 +170,6 @@ class Risk(Stage):
 
     def __init__(self, options: RiskOptions, instruments: int, links: Links) -> None:
         self.options, self.links, self.instruments = options, links, instruments
-        self.reader, self.writer = links.readers["book"].view, links.writers["risk"].view
-        self.names = Names(links.boards["instruments"])
 
     def open(self) -> None:
         """Load the scenarios and lay out empty portfolios; positions join as they are announced."""
@@ -173,43 +181,56 @@ class Risk(Stage):
             held=max(len(self.returns), 1),
             scenarios=max(count, 1),
         )
-        self.book = np.zeros(positions.bytes_needed(limits) + LINE, np.uint8)
-        self.memory = np.zeros(KNOWN_AT + self.instruments + LINE, np.uint8)
-        address = _lined(self.book)
-        positions.create(address, limits)
-        self.state = _lined(self.memory)
-        desk = at(self.state, DESK)
-        desk.positions, desk.board = address, self.links.boards["portfolios"].address
-        desk.counters = self.links.panel.counter_addresses["risk"]
-        desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
-        held = [len(portfolio.positions) for portfolio in self.options.portfolios]
-        self.absent = np.array([*held, 0], np.int64)
-        self.met: set[str] = set()
-        desk.absent = self.absent.ctypes.data
-        new_hop(self.state, self.links.panel)
+        self.book = lined(positions.bytes_needed(limits))
+        self.desk = lined(KNOWN_AT + -(-self.instruments // 8) * 8)
+        self.absent = np.array([*(len(p.positions) for p in self.options.portfolios), 0], np.int64)
+        positions.create(self.book.ctypes.data, limits)
+        self.bind(self.links)
         for number, portfolio in enumerate(self.options.portfolios):
             row = np.zeros(1, PORTFOLIO_ROW)
             row["name"], row["scenarios"] = portfolio.name.encode(), count
             row["convention"], row["unvalued"] = CONVENTION, len(portfolio.positions)
             self.links.boards["portfolios"].put(number, row)
         # Compiled before it is needed, like what `_look_up` calls.
-        turn(self.state, self.reader, self.writer, 0, 0)
+        turn(self.desk_at, self.reader, self.writer, 0, 0)
         self._rehearse(limits._replace(instruments=1, portfolios=1, held=1))
+
+    def bind(self, links: Links) -> None:
+        """Mark with the records of these rings; the positions stay what they are."""
+        super().bind(links)
+        self.reader, self.writer = links.readers["book"].view, links.writers["risk"].view
+        self.names = Names(links.boards["instruments"])
+        self.desk_at = self.desk.ctypes.data
+        desk = at(self.desk_at, DESK)
+        desk.positions, desk.board = self.book.ctypes.data, links.boards["portfolios"].address
+        desk.counters = links.panel.counter_addresses["risk"]
+        desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
+        desk.absent = self.absent.ctypes.data
+        new_hop(self.desk_at, links.panel)
+        known = np.flatnonzero(self.desk[KNOWN_AT:])
+        self.met = {self.names.symbol(int(instrument)) for instrument in known}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The positions, and which instruments were met."""
+        return {"positions": self.book, "desk": self.desk, "absent": self.absent.view(np.uint8)}
 
     def _rehearse(self, limits: positions.Limits) -> None:
         """Hold, mark and hold again, in memory of its own."""
-        aside = np.zeros(positions.bytes_needed(limits) + LINE, np.uint8)
-        positions.create(_lined(aside), limits)
+        aside = lined(positions.bytes_needed(limits))
+        address = aside.ctypes.data
+        positions.create(address, limits)
         for returns in (*self.returns.values(),)[:1] * 2:
-            positions.hold(_lined(aside), 0, 0, 1, 0, 1, returns)
-            positions.mark(_lined(aside), 0, 1, 1)
+            positions.hold(address, 0, 0, 1, 0, 1, returns)
+            positions.mark(address, 0, 1, 1)
         _rehearse()
 
     def turn(self, patience: int) -> int:
         """Take what has arrived; ends when the book ring has ended."""
         work = 0
         while True:
-            asks, taken = turn(self.state, self.reader, self.writer, TURN_RECORDS - work, patience)
+            asks, taken = turn(
+                self.desk_at, self.reader, self.writer, TURN_RECORDS - work, patience
+            )
             work += taken
             if asks < 0:
                 break
@@ -221,7 +242,7 @@ class Risk(Stage):
     def _look_up(self, instrument: int) -> None:
         """Learn the name of an instrument met for the first time; take up positions in it."""
         symbol, scale = self.names[instrument]
-        known = at(self.state + KNOWN_AT + instrument, KNOWN)
+        known = at(self.desk_at + KNOWN_AT + instrument, KNOWN)
         known.what = NOT_HELD
         if symbol in self.met:  # from another source: the position is in the first alone
             return
@@ -231,7 +252,7 @@ class Risk(Stage):
             if position is not None:
                 cost = round(position.quantity * position.price * MONEY_SCALE)
                 positions.hold(
-                    int(at(self.state, DESK).positions),
+                    int(at(self.desk_at, DESK).positions),
                     number,
                     instrument,
                     position.quantity,
@@ -251,15 +272,11 @@ class Risk(Stage):
 def _rehearse() -> None:
     """Have the kernels behind `hold` compiled, on a book of one position that is thrown away."""
     limits = positions.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
-    memory = np.zeros(positions.bytes_needed(limits) + LINE, np.uint8)
-    address = _lined(memory)
+    memory = lined(positions.bytes_needed(limits))
+    address = memory.ctypes.data
     positions.create(address, limits)
     for quantity in (1, 2):
         positions.hold(address, 0, 0, quantity, 0, 1, np.zeros(1, np.int32))
-
-
-def _lined(memory: np.ndarray) -> int:
-    return memory.ctypes.data + -memory.ctypes.data % LINE
 
 
 @kernel

@@ -76,6 +76,8 @@ class Stage:
 
     links: Links
     finished = False
+    breathe: Callable[[], None] = staticmethod(lambda: None)  # to be called where open() takes long
+    hurried = False  # somebody waits: what may be got ready later is left for later
 
     @staticmethod
     def counters_of(parts: int = 0) -> dict[str, np.dtype]:
@@ -91,9 +93,25 @@ class Stage:
         """Get everything ready, the compiled code included."""
         raise NotImplementedError
 
+    def bind(self, links: Links) -> None:
+        """Work on these rings, boards and counters from the next turn on."""
+        self.links = links
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that decides what the stage does next, as bytes that may be copied and put
+        back between turns; bind() follows. Counters and boards are not part of it.
+        """
+        return {}
+
     def turn(self, patience: int) -> int:
         """Do some work; return how many records were taken."""
         raise NotImplementedError
+
+    def hasten(self, records: int) -> None:
+        """Keep to no pace until bound anew, and take at most so many records in the next turn.
+
+        Nothing to do for a stage that has no pace.
+        """
 
     def drain(self) -> None:
         """Take in nothing new. Nothing to do for a stage that ends when its rings do."""
@@ -146,16 +164,20 @@ class Waiter:
 
 
 def run(
-    stages: Sequence[tuple[Stage, Panel]], waiter: Waiter, stopping: Callable[[], bool]
+    stages: Sequence[tuple[Stage, Panel]],
+    waiter: Waiter,
+    stopping: Callable[[], bool],
+    begin: Callable[[Stage], None] = lambda stage: stage.open(),
 ) -> None:
     """The duty cycle of one process: turn its stages until all of them are finished.
 
     `stopping` is True once the process has been asked to stop (a signal); a panel's command
     asks one stage. An exception of a stage is its failure: it is shown on the panel and raised.
+    begin: gets a stage ready.
     """
     for stage, panel in stages:
         with _failure_shown(panel):
-            stage.open()
+            begin(stage)
             stage.links.warm()
     waiter.make_bed([stage for stage, _ in stages])  # compiles, which takes its time
     for _, panel in stages:

@@ -121,7 +121,7 @@ ALONE = [
     (GOOD.replace("good", "a" * 33), "name", "use up to 32"),
     (GOOD.replace("good", ""), "name", "use up to 32"),
     (GOOD.replace("synthetic", "itsch"), "feeds[0].kind", "did you mean 'itch'"),
-    (GOOD.replace('"synthetic"', "5"), "feeds[0].kind", "known: itch, lobster, synthetic"),
+    (GOOD.replace('"synthetic"', "5"), "feeds[0].kind", "known: itch, journal, lobster, synthetic"),
     (GOOD.replace('kind = "synthetic"', ""), "feeds[0].kind", "is missing; known: itch"),
     ('name = "x"\n[[feeds]]\nkind = "itch"', "feeds[0].path", "is missing; give text"),
     (GOOD.replace("= 3", "= 0"), "feeds[0]", "give 1 to"),

@@ -22,12 +22,13 @@ def manners(**stages) -> dict[str, Placement]:
         ({"book": {"lag": {"events": "drop"}}},
          "stages.book.lag: book must see every record; use 'gate'"),
         ({"risk": {"after": {"book": "book"}}},
-         "stages.risk.after.book: 'book' does not read that ring beside risk; known: publisher"),
+         ("stages.risk.after.book: 'book' does not read that ring beside risk; known: journal, "
+          "publisher")),
         ({"risk": {"after": {"book": "publisher"}}, "publisher": {"after": {"book": "risk"}}},
          ("stages.risk.after.book: risk after publisher after risk is a circle; leave one of "
           "them out")),
         ({"risk": {"after": {"book": "publisher"}}, "publisher": {"lag": {"book": "drop"}}},
-         ("stages.risk.after.book: publisher drops records of this ring, and can come neither "
+         ("stages.risk.after.book: nobody waits for publisher on this ring, so it can come neither "
           "before nor after another; set stages.publisher.lag.book = 'gate'")),
     ],
 )  # fmt: skip

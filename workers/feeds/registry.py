@@ -2,15 +2,17 @@
 
 from workers.feeds.feed import Feed
 from workers.feeds.itch import ItchFeed, ItchOptions
+from workers.feeds.journal import JournalFeed, JournalOptions
 from workers.feeds.lobster import LobsterFeed, LobsterOptions
 from workers.feeds.synthetic import SyntheticFeed, SyntheticOptions
 
 FEEDS = {
     ItchOptions: ItchFeed,
+    JournalOptions: JournalFeed,
     LobsterOptions: LobsterFeed,
     SyntheticOptions: SyntheticFeed,
 }
-FeedOptions = ItchOptions | LobsterOptions | SyntheticOptions
+FeedOptions = ItchOptions | JournalOptions | LobsterOptions | SyntheticOptions
 
 
 def build(options: FeedOptions, counters: int) -> Feed:

@@ -1,0 +1,196 @@
+"""Processes of a pipeline: started with the command that everybody uses, or waiting to become a
+stage with everything loaded and compiled, which is many times as fast.
+
+    supervisor --- zygote ~~~ (forks twice) ~~> spare ... becomes a stage when told its names
+
+The *zygote* is a process of its own: a fork takes everything along that its process has open and
+mapped, and the supervisor has a lot. It keeps one *spare* ready. Its grandchildren become
+children of the supervisor (a subreaper), which so sees them end and is seen to end by them.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.launch import PARENT
+from tuning.affinity import adopt_orphans
+
+CHANNEL = "CORELANE_CHANNEL"  # the descriptor on which a zygote is asked
+ANSWER_S = 2.0  # for a zygote to fork; then the long way is taken
+
+Become = Callable[[list[str]], None]
+CodeOf = Callable[[Exception], int | None]
+
+
+class Process(Protocol):
+    """What a supervisor needs of a process that it started."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code, or minus the signal that killed it."""
+
+    def kill(self) -> None:
+        """Kill it, unless it has been waited for."""
+
+
+class Forked:
+    """A child that was not started by this process, but has become its own."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.code: int | None = None
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code, or minus the signal that killed it."""
+        if self.code is None:
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code
+
+    def kill(self) -> None:
+        """Kill it, unless it has been waited for."""
+        if self.code is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+@dataclass
+class Child:
+    """One process of the pipeline."""
+
+    names: list[str]
+    process: Process
+    started: float  # CLOCK_MONOTONIC
+    pidfd: int
+    deaths: list[float] = field(default_factory=list)
+    done: bool = False
+    again_at: float = 0.0  # when it is started again, CLOCK_MONOTONIC; 0: it is not
+    asked: bool = False  # its end was asked for, and is no failure
+
+    @property
+    def lives(self) -> bool:
+        """Whether there is a process now."""
+        return not self.done and not self.again_at
+
+
+def start(names: list[str], config_path: Path) -> subprocess.Popen:
+    """Start the process of some stages with the command that everybody uses."""
+    return _spawn(["stage", *names, "--config", str(config_path)], {})
+
+
+def _spawn(words: list[str], more: dict[str, str], keep: tuple[int, ...] = ()) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pipeline", *words]
+    environment = {**os.environ, PARENT: str(os.getpid()), **more}
+    return subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=keep)
+
+
+class Zygote:
+    """The supervisor's hold on the process that stages are forked from, and on its spare."""
+
+    def __init__(self, config_path: Path) -> None:
+        adopt_orphans()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        more = {CHANNEL: str(theirs.fileno())}
+        words = ["zygote", "--config", str(config_path)]
+        self.process = _spawn(words, more, (theirs.fileno(),))
+        theirs.close()
+        self.channel = ours
+        self.spare: tuple[int, socket.socket] | None = None
+
+    def become(self, names: list[str]) -> Forked | None:
+        """Have the spare become some stages, and ask for the next; None where there is none."""
+        self.look(ANSWER_S if self.spare is None and self.process.poll() is None else 0)
+        if self.spare is None:
+            return None
+        (pid, told), self.spare = self.spare, None
+        child: Forked | None = Forked(pid)
+        try:
+            told.send(" ".join(names).encode())
+        except OSError:  # it has died just now
+            Forked(pid).wait()
+            child = None
+        told.close()
+        with suppress(OSError):
+            self.channel.send(b"another")
+        return child
+
+    def look(self, seconds: float = 0) -> None:
+        """See whether a spare is ready."""
+        if self.spare is None and select.select([self.channel], [], [], seconds)[0]:
+            with suppress(OSError, ValueError):
+                text, files, _, _ = socket.recv_fds(self.channel, 64, 1)
+                self.spare = int(text), socket.socket(fileno=files[0])
+
+    def close(self) -> None:
+        """End it, and its spare."""
+        self.channel.close()
+        if self.spare:
+            pid, told = self.spare
+            told.close()  # which ends it
+            Forked(pid).wait()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+def serve(become: Become, warm: Callable[[], None], code_of: CodeOf) -> None:
+    """Be a zygote: load everything, then keep a spare ready until the supervisor hangs up.
+
+    become: called in the new process with the names of its stages; warm: loads everything;
+    code_of: the exit code for an error that needs no trace, since the panel tells it.
+    """
+    channel = socket.socket(fileno=int(os.environ[CHANNEL]))
+    channel.set_inheritable(False)
+    warm()
+    with suppress(OSError):
+        while True:
+            child = os.fork()
+            if child == 0:
+                _between(channel, become, code_of)
+            os.waitpid(child, 0)
+            if not channel.recv(64):
+                return
+
+
+def _between(channel: socket.socket, become: Become, code_of: CodeOf) -> None:
+    """Fork once more and end at once, so that the spare becomes a child of the supervisor."""
+    theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child == 0:
+        channel.close()
+        theirs.close()
+        _be_spare(ours, become, code_of)
+    with suppress(OSError):
+        socket.send_fds(channel, [str(child).encode()], [theirs.fileno()])
+    os._exit(0)
+
+
+def _be_spare(told: socket.socket, become: Become, code_of: CodeOf) -> None:
+    """Wait for the names of some stages, and become them; never returns."""
+    parent, until = int(os.environ[PARENT]), time.monotonic() + ANSWER_S
+    while os.getppid() != parent and time.monotonic() < until:
+        os.sched_yield()
+    code = 0
+    try:
+        names = told.recv(1024).decode().split()
+        told.close()
+        if names:
+            become(names)  # which ends at once where the supervisor has died
+    except BaseException as error:
+        refused = code_of(error) if isinstance(error, Exception) else 1
+        if refused is None:
+            traceback.print_exc()
+        code = refused or 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,49 @@
+"""The ends of rings, as the supervisor sees to them when a stage is gone for good."""
+
+from pipeline.plan import TAP, Plan
+from pipeline.report import Report
+from ringbuf import memory, ring
+from ringbuf.share import KIND as RING
+
+
+def retire(pipeline: str, part: str, name: str) -> None:
+    """Have nobody wait any more for a reader of a ring."""
+    segment = memory.attach(pipeline, part, RING, writable=True)
+    for number, line in enumerate(ring.lines(segment.payload)[1]):
+        if bytes(line["name"]).decode() == name:
+            ring.retire(segment.address, number)
+    segment.close()
+
+
+def close(pipeline: str, part: str) -> None:
+    """Close a ring behind the last whole record of a writer that has died."""
+    segment = memory.attach(pipeline, part, RING, writable=True)
+    base, header = segment.address, segment.header
+    writer = ring.writer_of(base, int(header["capacity"]), int(header["record_size"]))
+    ring.recover(writer)
+    ring.close(writer)
+    segment.close()
+
+
+def all_read(plan: Plan, names: list[str]) -> bool:
+    """Whether some stages have read all that their rings hold now."""
+    for part in plan.segments_of(RING):
+        segment = memory.attach(plan.pipeline, part.name, RING)
+        writer, lines = ring.lines(segment.payload)
+        lags = {
+            bytes(line["name"]).decode(): writer["written"] - line["position"] for line in lines
+        }
+        segment.close()
+        if any(lags.get(name, 0) > 0 for name in names):
+            return False
+    return True
+
+
+def left_over(report: Report) -> dict[str, int]:
+    """What lies on the rings at the end: records that a dead stage never took."""
+    return {
+        f"{ring.name} -> {reader.name}": reader.lag
+        for ring in report.rings
+        for reader in ring.readers
+        if reader.lag and reader.name != TAP
+    }

@@ -1,0 +1,76 @@
+"""A log that was kept: its events once more, in the same order and with the same numbers."""
+
+import ctypes
+from pathlib import Path
+
+import msgspec
+from ringbuf.journal import JournalError, JournalReader
+
+from ringbuf.atomics import at
+from workers.feeds.feed import FeedError
+from workers.kernels.feed_counters import FEED_COUNTERS
+from workers.records import EVENTS_RING
+
+
+class JournalOptions(
+    msgspec.Struct, tag="journal", tag_field="kind", forbid_unknown_fields=True, kw_only=True
+):
+    """Which log, and which part of it."""
+
+    path: str  # the folder that a pipeline's journal.path named
+    first: int = 1
+    last: int | None = None  # None: to its end
+
+
+class JournalFeed:
+    """Reads the events of a journal; what comes out of them is what came out of the run."""
+
+    def __init__(self, options: JournalOptions, counters: int) -> None:
+        self.finished = False
+        self.trouble = ""
+        self._options, self._counters = options, counters
+        self._next = options.first
+
+    def open(self) -> None:
+        """Find the journal; FeedError where there is none."""
+        folder = Path(self._options.path).expanduser() / "events"
+        try:
+            self._log = JournalReader(folder, EVENTS_RING)
+            end = self._log.last
+        except JournalError as error:
+            raise FeedError(str(error)) from None
+        if self._options.first < self._log.first:
+            raise FeedError(
+                f"feeds: {folder} begins with event {self._log.first:,}; those before it are gone, "
+                "so no book can be built from there"
+            )
+        last = self._options.last
+        self._last = end if last is None else min(last, end)
+
+    def fill(self, target: int, limit: int) -> int:
+        """Write the next events; what numbers them and times them is for ingest to fill."""
+        count = min(limit, self._last - self._next + 1)
+        if count < 1:
+            self.finished = True
+            return 0
+        try:
+            events = self._log.read(self._next, count)
+        except JournalError as error:
+            self.finished, self.trouble = True, str(error)
+            return 0
+        self._next += len(events)
+        ctypes.memmove(target, events.ctypes.data, events.nbytes)
+        counters = at(self._counters, FEED_COUNTERS)
+        counters.messages += len(events)
+        counters.events += len(events)
+        counters.bytes += events.nbytes
+        self.finished = self._next > self._last
+        return len(events)
+
+    def progress(self) -> float:
+        """How much is read, 0 to 1."""
+        whole = self._last - self._options.first + 1
+        return 1.0 if whole < 1 else (self._next - self._options.first) / whole
+
+    def close(self) -> None:
+        """Nothing to let go of: files are read by name."""
