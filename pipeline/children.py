@@ -75,6 +75,7 @@ class Child:
     done: bool = False
     again_at: float = 0.0  # when it is started again, CLOCK_MONOTONIC; 0: it is not
     asked: bool = False  # its end was asked for, and is no failure
+    marks: dict[str, int] = field(default_factory=dict)  # by ring: what it is still to read
 
     @property
     def lives(self) -> bool:
@@ -105,6 +106,7 @@ class Zygote:
         theirs.close()
         self.channel = ours
         self.spare: tuple[int, socket.socket] | None = None
+        self.served = False  # there was a spare once
 
     def become(self, names: list[str]) -> Forked | None:
         """Have the spare become some stages, and ask for the next; None where there is none."""
@@ -129,6 +131,7 @@ class Zygote:
             with suppress(OSError, ValueError):
                 text, files, _, _ = socket.recv_fds(self.channel, 64, 1)
                 self.spare = int(text), socket.socket(fileno=files[0])
+                self.served = True
 
     def close(self) -> None:
         """End it, and its spare."""

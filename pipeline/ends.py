@@ -25,16 +25,24 @@ def close(pipeline: str, part: str) -> None:
     segment.close()
 
 
-def all_read(plan: Plan, names: list[str]) -> bool:
-    """Whether some stages have read all that their rings hold now."""
+def written(plan: Plan) -> dict[str, int]:
+    """By ring: the last record that is published now."""
+    found = {}
     for part in plan.segments_of(RING):
         segment = memory.attach(plan.pipeline, part.name, RING)
-        writer, lines = ring.lines(segment.payload)
-        lags = {
-            bytes(line["name"]).decode(): writer["written"] - line["position"] for line in lines
-        }
+        found[part.name] = int(ring.lines(segment.payload)[0]["written"])
         segment.close()
-        if any(lags.get(name, 0) > 0 for name in names):
+    return found
+
+
+def have_read(plan: Plan, names: list[str], marks: dict[str, int]) -> bool:
+    """Whether some stages have read, of each ring that they read, what `marks` says."""
+    for part in plan.segments_of(RING):
+        segment = memory.attach(plan.pipeline, part.name, RING)
+        lines = ring.lines(segment.payload)[1]
+        read = {bytes(line["name"]).decode(): int(line["position"]) for line in lines}
+        segment.close()
+        if any(read.get(name, marks[part.name]) < marks[part.name] for name in names):
             return False
     return True
 

@@ -227,7 +227,8 @@ def show_instruments(plan: Plan, found: Snapshot | None) -> None:
     board = Board(plan.pipeline, "instruments", writable=True)
     log, first = JournalReader(folder_of(plan) / "events", LAYOUTS["events"]), 1
     if found:
-        found.load("instruments", board.segment.payload)
+        rows = board.segment.payload[: board.rows * board.size]  # it may have whole huge pages
+        found.load("instruments", rows)
         first = found.positions["events"] + 1
     while len(events := log.read(first, SLICE)):
         instruments.show(board, events)

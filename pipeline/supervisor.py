@@ -151,15 +151,18 @@ class Supervisor:
 
     def _keep_zygote(self) -> None:
         """Have a process ready that stages can be forked from, once all of them run."""
-        if self.plan.journal is None or self.config.supervision.start != "fork":
+        if (
+            self.plan.journal is None
+            or self.config.supervision.start != "fork"
+            or self.stopping_since
+        ):
             return
-        if self.zygote and self.zygote.process.poll() is not None:
-            self.zygote.close()
-            self.zygote = None
-        if self.zygote is None and not self.stopping_since:
+        if self.zygote is None:
             self.zygote = Zygote(self.config_path)
-        elif self.zygote:
-            self.zygote.look()
+        self.zygote.look()
+        if self.zygote.served and self.zygote.process.poll() is not None:
+            self.zygote.close()  # one that never got ready is not tried again: stages start anew
+            self.zygote = None
 
     def _await_ready(self) -> None:
         """Until every stage runs (or has finished already, or has failed)."""
@@ -249,9 +252,7 @@ class Supervisor:
                 self._answer(child, "cannot go on after an end; give the pipeline a [journal]")
             elif Command.RESTART in told.values():
                 self._end(child, Life.ABSENT, time.monotonic())
-            elif child.lives and (
-                Command.PAUSE in told.values() or ends.all_read(self.plan, child.names)
-            ):
+            elif child.lives and (Command.PAUSE in told.values() or self._is_empty(child)):
                 self._end(child, Life.HELD, NEVER)
 
     def _end(self, child: Child, life: Life, again_at: float) -> None:
@@ -266,6 +267,12 @@ class Supervisor:
             for name in child.names:
                 self.panels[name].live(life)
         self.say(f"{' + '.join(child.names)}: {life.name.lower()}, as told")
+
+    def _is_empty(self, child: Child) -> bool:
+        """Whether a process has read what its rings held when it was told to."""
+        if not child.marks:
+            child.marks = ends.written(self.plan)
+        return ends.have_read(self.plan, child.names, child.marks)
 
     def _answer(self, child: Child, message: str) -> None:
         for name in child.names:
