@@ -2,6 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 SHELL := /bin/bash
+TOGETHER := -n 2 --dist loadfile
 
 .PHONY: demo test test-compiled check model nightly bench lock docs clean
 
@@ -9,8 +10,8 @@ demo: $(VENV)/ready  ## a whole market day through four processes, with nothing 
 	$(VENV)/bin/corelane demo
 
 test: $(VENV)/ready  ## all tests: kernels as plain Python first, then everything compiled
-	NUMBA_DISABLE_JIT=1 $(PY) -m pytest tests/ringbuf tests/workers -m "not compiled"
-	$(PY) -m pytest
+	NUMBA_DISABLE_JIT=1 $(PY) -m pytest $(TOGETHER) tests/ringbuf tests/workers -m "not compiled"
+	$(PY) -m pytest $(TOGETHER)
 
 test-compiled: $(VENV)/ready  ## kernels compiled with bounds checks
 	NUMBA_BOUNDSCHECK=1 $(PY) -m pytest tests/ringbuf tests/workers
@@ -26,8 +27,9 @@ model: $(VENV)/ready  ## every order of small rings, searched through by spin
 	@echo '#include <relacy/relacy.hpp>' | g++ -E -x c++ - >/dev/null 2>&1 || .ci/install g++ relacy-dev
 	$(PY) -m tests.model.check
 
-nightly: $(VENV)/ready  ## 100,000 interleavings of the ring kernels, then 2,000 kills of real processes
+nightly: $(VENV)/ready  ## 100,000 interleavings, 300 million simulated deaths, then 2,000 kills of real processes
 	$(PY) -m tests.campaign
+	$(PY) -m tests.crashes.main
 	CORELANE_KILLS=2000 $(PY) -m pytest -s tests/ringbuf/test_ring_kills.py
 
 bench: $(VENV)/ready  ## all benches, side by side with the C program of the same protocol

@@ -135,14 +135,15 @@ class Zygote:
 
     def close(self) -> None:
         """End it, and its spare."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.look()  # there may be one that nobody has seen yet
         self.channel.close()
         if self.spare:
             pid, told = self.spare
             told.close()  # which ends it
             Forked(pid).wait()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
 
 
 def serve(become: Become, warm: Callable[[], None], code_of: CodeOf) -> None:
@@ -166,28 +167,30 @@ def serve(become: Become, warm: Callable[[], None], code_of: CodeOf) -> None:
 
 def _between(channel: socket.socket, become: Become, code_of: CodeOf) -> None:
     """Fork once more and end at once, so that the spare becomes a child of the supervisor."""
-    theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    child = os.fork()
-    if child == 0:
-        channel.close()
-        theirs.close()
-        _be_spare(ours, become, code_of)
-    with suppress(OSError):
-        socket.send_fds(channel, [str(child).encode()], [theirs.fileno()])
+    if os.fork() == 0:
+        _be_spare(channel, become, code_of)
     os._exit(0)
 
 
-def _be_spare(told: socket.socket, become: Become, code_of: CodeOf) -> None:
-    """Wait for the names of some stages, and become them; never returns."""
+def _be_spare(channel: socket.socket, become: Become, code_of: CodeOf) -> None:
+    """Offer oneself to the supervisor as soon as it is the parent, then become some stages when
+    told their names; never returns."""
     parent, until = int(os.environ[PARENT]), time.monotonic() + ANSWER_S
     while os.getppid() != parent and time.monotonic() < until:
         os.sched_yield()
+    theirs, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with suppress(OSError):
+        socket.send_fds(channel, [str(os.getpid()).encode()], [theirs.fileno()])
+    channel.close()
+    theirs.close()
     code = 0
     try:
         names = told.recv(1024).decode().split()
         told.close()
         if names:
             become(names)  # which ends at once where the supervisor has died
+    except SystemExit as asked:
+        code = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
     except BaseException as error:
         refused = code_of(error) if isinstance(error, Exception) else 1
         if refused is None:

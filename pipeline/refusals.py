@@ -1,8 +1,6 @@
 """Which errors are a user's to mend: they are told in their own words, without a traceback."""
 
 from click import ClickException
-from ringbuf.journal import JournalError
-from ringbuf.snapshot import SnapshotError
 
 from pipeline.config import ConfigError
 from pipeline.latency import LatencyRefused
@@ -10,7 +8,9 @@ from pipeline.orders import OrderRefused
 from pipeline.selection import TailRefused
 from pipeline.supervisor import PipelineFailed
 from ringbuf.jit import UnsafeCache
+from ringbuf.journal import JournalError
 from ringbuf.memory import SegmentError
+from ringbuf.snapshot import SnapshotError
 from tuning.affinity import AffinityRefused
 from workers.feeds.feed import FeedError
 from workers.kernels.positions import PositionRefused

@@ -117,9 +117,11 @@ class JournalReader:
         want = min(limit, head.end - sequence, STEP // head.size)
         chain = self.chain if sequence == self.next else self._chain_before(sequence)
         found, last = self._take(sequence, want, address, chain)
-        if not found and (chain != self._chain_before(sequence) or self._must_be_there(sequence)):
-            found, last = self._take(sequence, want, address, chain)
-            if not found:
+        if not found:
+            # The one before may not have been there at the last look, and its value with it.
+            there = self._must_be_there(sequence)
+            found, last = self._take(sequence, want, address, self._chain_before(sequence))
+            if not found and there:
                 raise files.damage(path_of(self.folder, head.first), head, sequence)
         unseal(address, head.size, sequence, found, address)
         self.next, self.chain = sequence + found, last

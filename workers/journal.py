@@ -156,10 +156,11 @@ class Journal(Stage):
 
     def close(self) -> None:
         """Make everything durable and let go of the files."""
-        for name, log in self.logs.items():
+        for name in self.logs:
             if self.options.durability != "none":
                 self._sync(name)
             self._show(name, 0)
+        for log in self.logs.values():
             log.close()
         for reader in self.links.readers.values():
             reader.close()

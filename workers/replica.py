@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
-from ringbuf.snapshot import Snapshot
 
 from ringbuf import files, ring
 from ringbuf.board import Board, create_board
 from ringbuf.record import describe, layout_hash
+from ringbuf.snapshot import Snapshot
 from workers import instruments
 from workers.book import BookOptions
 from workers.instruments import INSTRUMENT

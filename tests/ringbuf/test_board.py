@@ -186,3 +186,20 @@ def test_another_kind_of_segment_is_no_board(pipeline):
     memory.create(pipeline, "tops", "ring", 64, "{}")
     with pytest.raises(SegmentError, match="holds a ring, not a board"):
         Board(pipeline, "tops")
+
+
+def test_the_rows_of_a_board_that_nobody_else_sees_are_shown_on_another(pipeline, quotes):
+    """All that were ever written; the others stay, and one left half written is mended."""
+    create_board(pipeline, "aside", "quote", QUOTE, 3).close()
+    aside, shown = Board(pipeline, "aside", writable=True), Board(pipeline, "tops", writable=True)
+    for number in range(3):
+        shown.put(number, quote(100 + number))
+    aside.put(0, quote(7))
+    aside.put(1, quote(8))
+    aside.put(1, quote(9))
+    board.begin(shown.address + shown.size, shown.size)  # whoever wrote row 1 died here
+    board.renew(aside.address, shown.address, 3, shown.size)
+    rows = shown.all()
+    assert rows["bid"].tolist() == [7, 9, 102]
+    assert rows["sizes"].tolist() == [[7] * 4, [9] * 4, [102] * 4]
+    assert rows["sequence"].tolist() == [4, 4, 2]  # even again, and later than before

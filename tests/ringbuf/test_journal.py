@@ -306,6 +306,18 @@ def test_a_reader_may_begin_anywhere_and_read_into_memory(tmp_path):
     journal.close()
 
 
+def test_a_reader_may_ask_for_what_is_not_there_yet_and_neither_is_the_one_before(tmp_path):
+    journal = small_journal(tmp_path)
+    journal.append_records(records(SMALL, 1, 4))
+    reader = JournalReader(tmp_path)
+    assert len(reader.read(7, 5)) == 0
+    journal.append_records(records(SMALL, 5, 1))
+    assert len(reader.read(7, 5)) == 0
+    journal.append_records(records(SMALL, 6, 5))
+    assert reader.read(7, 5)["sequence"].tolist() == [7, 8, 9, 10]
+    journal.close()
+
+
 def test_more_than_one_step_is_read_in_one_go(tmp_path):
     total = 2 * STEP // SMALL.itemsize + 100
     journal = small_journal(tmp_path, total - 50)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from ringbuf import memory
+from ringbuf import files, memory
 from ringbuf.host import boot_id, start_time
 from ringbuf.memory import (
     FOLDER,
@@ -338,3 +338,63 @@ def test_names_lists_a_pipelines_segments_and_unlink_removes_them(pipeline, segm
     assert not alive(segment.name)
     segment.payload[5] = 1  # whoever has it mapped keeps it
     assert segment.payload[5] == 1
+
+
+def test_what_is_made_aside_is_found_by_its_maker_only_while_it_is_aside(pipeline):
+    with files.aside():
+        assert files.is_aside()
+        made = create(pipeline, "part", "ring", SIZE, LAYOUT, capacity=128, record_size=64)
+        found = attach(pipeline, "part", "ring", LAYOUT, writable=True)
+        found.payload[7] = 9
+        assert made.payload[7] == 9
+        assert int(found.header["capacity"]) == 128
+        assert memory.names(pipeline) == []
+        found.hold(memory.WRITER, "writer")
+        other = attach(pipeline, "part", "ring", LAYOUT, writable=True)
+        with pytest.raises(SegmentError, match="writer"):  # roles are the same there
+            other.hold(memory.WRITER, "writer")
+    assert not files.is_aside()
+    with pytest.raises(SegmentError, match="does not exist"):
+        attach(pipeline, "part", "ring", LAYOUT)
+    found.payload[8] = 10  # and those who have it go on using it
+    assert made.payload[8] == 10
+    assert drafts() == []
+    for segment in (made, found, other):
+        segment.close()
+
+
+def test_a_name_may_be_made_aside_again_and_beside_a_real_one(pipeline, segment):
+    segment.payload[0] = 1
+    for value in (2, 3):
+        with files.aside():
+            made = create(pipeline, "part", "ring", SIZE, LAYOUT, capacity=128, record_size=64)
+            assert not made.payload.any()
+            attach(pipeline, "part", "ring", writable=True).payload[0] = value
+            assert made.payload[0] == value
+    assert attach(pipeline, "part", "ring").payload[0] == 1
+
+
+def test_what_was_not_made_aside_is_still_found_from_there(pipeline, segment):
+    segment.payload[0] = 5
+    with files.aside():
+        assert attach(pipeline, "part", "ring").payload[0] == 5
+
+
+def test_a_child_that_is_killed_leaves_nothing_of_what_it_made_aside(pipeline):
+    def task():
+        with files.aside():
+            create(pipeline, "part", "ring", SIZE, LAYOUT, capacity=128, record_size=64)
+            os.kill(os.getpid(), 9)
+
+    assert dying(task) == -9
+    assert memory.names(pipeline) == []
+    assert drafts() == []
+
+
+def test_a_failure_while_filling_aside_goes_through(pipeline):
+    def fill(_):
+        raise RuntimeError("no")
+
+    with files.aside(), pytest.raises(RuntimeError, match="no"):
+        create(pipeline, "part", "ring", SIZE, LAYOUT, 128, 64, fill)
+    assert not files.is_aside()

@@ -184,9 +184,10 @@ def test_room_comes_back_as_the_reader_releases(full):
         assert ring.room(writer, 5, 10) == released
 
 
-def test_a_reader_that_does_not_gate_is_not_waited_for(full):
+@pytest.mark.parametrize("policy", [p for p in ring.Policy if p is not ring.Policy.GATE])
+def test_a_reader_that_does_not_gate_is_not_waited_for(full, policy):
     payload, writer = full
-    ring.lines(payload)[1][0]["policy"] = 0
+    ring.lines(payload)[1][0]["policy"] = policy
     assert ring.room(writer, 5, 10) == 4
 
 

@@ -8,7 +8,7 @@ import pytest
 from ringbuf import memory, ring
 from ringbuf.memory import FOLDER, HEADER, SegmentError
 from ringbuf.record import offset, slot_record
-from ringbuf.share import Observer, RingReader, RingWriter, create_ring, observe
+from ringbuf.share import Observer, RingReader, RingWriter, begin_after, create_ring, observe
 from tests.ringbuf.segments import dying, in_child
 
 TRADE = slot_record([("kind", "i4"), ("price", "i8"), ("quantity", "i8")])
@@ -342,3 +342,24 @@ def test_records_that_do_not_fit_are_refused(book, wrong):
     with pytest.raises(SegmentError, match="give records of 64 bytes that lie side by side"):
         writer.push(wrong)
     assert writer.push(trades(1, 1)) == 1
+
+
+@pytest.mark.parametrize("begun", [1, CAPACITY - 1, CAPACITY, 10**12])
+def test_a_new_ring_may_go_on_behind_any_record(pipeline, begun):
+    segment = create_ring(pipeline, "later", LAYOUTS, CAPACITY, ["risk", "publisher"])
+    begin_after(segment, begun)
+    segment.close()
+    writer = RingWriter(pipeline, "later", LAYOUTS)
+    readers = [RingReader(pipeline, "later", LAYOUTS, name) for name in ("risk", "publisher")]
+    assert writer.written == begun
+    assert [len(reader.take(TRADE, 9)) for reader in readers] == [0, 0]
+    assert writer.push(trades(1, CAPACITY + 9)) == CAPACITY  # both are waited for from there
+    for reader in readers:
+        taken = reader.take(TRADE, CAPACITY)
+        assert taken["sequence"][0] == begun + 1
+        assert taken["price"][0] == 1
+    drain(*readers)
+    onlooker = observe(pipeline, "later")
+    assert onlooker.latest(2)["sequence"].tolist() == [begun + CAPACITY - 1, begun + CAPACITY]
+    writer.close()
+    assert all(reader.ended for reader in readers)

@@ -9,6 +9,7 @@ import pytest
 
 from tuning.affinity import (
     AffinityRefused,
+    adopt_orphans,
     current,
     pin,
     set_parent_death_signal,
@@ -141,3 +142,20 @@ def test_a_parent_that_died_before_counts_too():
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def test_orphans_come_to_the_nearest_who_adopts():
+    def work():
+        outcome, (reading, writing) = adopt_orphans(), os.pipe()
+        if (child := os.fork()) == 0:
+            if (orphan := os.fork()) == 0:
+                time.sleep(60)
+            os.write(writing, str(orphan).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        orphan = int(os.read(reading, 16))
+        os.kill(orphan, signal.SIGKILL)
+        pid, status = os.waitpid(orphan, 0)  # refused where it is not our child
+        return outcome.granted, pid == orphan, os.WTERMSIG(status)
+
+    assert in_child(work) == str((True, True, int(signal.SIGKILL)))

@@ -3,14 +3,14 @@
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ringbuf import clock, memory
 from ringbuf.board import Board, create_board
 from ringbuf.panel import Panel, create_panel, panel_text
-from ringbuf.share import Observer, RingReader, RingWriter, create_ring
+from ringbuf.share import Observer, RingReader, RingWriter, Seat, create_ring
 from workers.depth import DEPTH
 from workers.instruments import INSTRUMENT
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, empty
@@ -27,14 +27,22 @@ TURNS_MAX = 100_000
 class Joint:
     """The memory around one stage of a class: `links` is what the stage gets."""
 
-    def __init__(self, kind: type[Stage], parts: int = 0, capacity: int = 1024, rows: int = 16):
+    def __init__(
+        self,
+        kind: type[Stage],
+        parts: int = 0,
+        capacity: int = 1024,
+        rows: int = 16,
+        seats: Sequence[Seat] = (),
+    ):
+        """seats: more readers of every ring."""
         self.name = f"joint-{os.getpid()}-{next(NUMBERS)}"
         self.kind = kind
         text = panel_text(kind.counters_of(parts), kind.HISTOGRAMS, kind.equations_of(parts))
         create_panel(self.name, "stage", text).close()
         for ring in (*kind.READS, *kind.WRITES):
             readers = [MEMBER if ring in kind.READS else TEST]
-            create_ring(self.name, ring, RINGS[ring], capacity, readers).close()
+            create_ring(self.name, ring, RINGS[ring], capacity, [*readers, *seats]).close()
         for board in (*kind.LOOKS_AT, *kind.KEEPS):
             create_board(self.name, board, "row", ROWS[board], rows).close()
         self.links = self.join()
@@ -55,8 +63,9 @@ class Joint:
     def leave(self) -> None:
         """What the kernel does when the stage's process dies."""
         links = self.links
-        parts = (links.panel, *links.readers.values(), *links.writers.values())
-        for part in (*parts, *links.boards.values()):
+        for end in (*links.readers.values(), *links.writers.values()):
+            end.segment.close()
+        for part in (links.panel, *links.boards.values()):
             part.close()
 
     def name_instruments(self, symbols: list[str], scale: int = 10_000) -> None:
@@ -84,6 +93,12 @@ class Joint:
 
     def balanced(self) -> bool:
         return all(left == right for _, left, right in self.links.panel.balance())
+
+    def content(self, name: str) -> np.ndarray:
+        """The rows of a board, without how often each was written."""
+        rows = Board(self.name, name).all()
+        rows["sequence"] = 0
+        return rows
 
     def observer(self, ring: str) -> Observer:
         return Observer(self.name, ring)

@@ -152,10 +152,8 @@ def check_depth(at, naive: Naive) -> None:
             assert list(zip(prices, quantities, strict=True)) == levels
         if row["cause"]:
             assert int(row["state"]) == naive.states[instrument]
-        traded = naive.traded[instrument]
-        if row["traded_quantity"]:
-            assert (int(row["traded_price"]), int(row["traded_quantity"])) == traded
-            assert int(row["volume"]) <= naive.volumes[instrument]
+        assert (row["traded_price"], row["traded_quantity"]) == naive.traded[instrument]
+        assert row["volume"] == naive.volumes[instrument]
 
 
 def test_tops_only_where_levels_are_not_asked_for():

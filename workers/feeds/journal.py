@@ -4,9 +4,9 @@ import ctypes
 from pathlib import Path
 
 import msgspec
-from ringbuf.journal import JournalError, JournalReader
 
 from ringbuf.atomics import at
+from ringbuf.journal import JournalError, JournalReader
 from workers.feeds.feed import FeedError
 from workers.kernels.feed_counters import FEED_COUNTERS
 from workers.records import EVENTS_RING
