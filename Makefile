@@ -27,7 +27,7 @@ model: $(VENV)/ready  ## every order of small rings, searched through by spin
 	@echo '#include <relacy/relacy.hpp>' | g++ -E -x c++ - >/dev/null 2>&1 || .ci/install g++ relacy-dev
 	$(PY) -m tests.model.check
 
-nightly: $(VENV)/ready  ## 100,000 interleavings, 300 million simulated deaths, then 2,000 kills of real processes
+nightly: $(VENV)/ready  ## interleavings, simulated deaths, damaged files, fault scenes, then kills of real processes
 	$(PY) -m tests.campaign
 	$(PY) -m tests.crashes.main
 	CORELANE_KILLS=2000 $(PY) -m pytest -s tests/ringbuf/test_ring_kills.py

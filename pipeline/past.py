@@ -21,7 +21,7 @@ import numpy as np
 
 from pipeline.config import Config, ConfigError
 from pipeline.plan import LAYOUTS, Plan, panel_parts
-from ringbuf import memory, ring, snapshot
+from ringbuf import chain, memory, ring, snapshot
 from ringbuf.board import Board
 from ringbuf.journal import Journal, JournalError, JournalReader
 from ringbuf.memory import Segment, SegmentError
@@ -247,15 +247,17 @@ def newest(
     ring_name: str = "",
     shown: int = 0,
     passed: list[str] | None = None,
+    parts: str = "",
 ) -> Snapshot | None:
     """The newest snapshot that is good for a configuration.
 
     ring_name: one that gave no more on this ring than `shown`. What a stage gave beyond could not
-    be published by one that starts from there. passed: gets why newer ones were passed over.
+    be published by one that starts from there. passed: gets why newer ones were passed over. parts:
+    what the names of the blocks begin with that are wanted.
     """
     most = None
     while True:
-        found, reasons = snapshot.newest(folder_of(plan) / SNAPSHOTS, shape(config), most)
+        found, reasons = snapshot.newest(folder_of(plan) / SNAPSHOTS, shape(config), most, parts)
         if passed is not None:
             passed += reasons
         if found is None or not ring_name or found.positions[ring_name] <= shown:
@@ -268,7 +270,7 @@ def past_of(config: Config, plan: Plan, stage: str) -> Past:
     (source,), (target,) = plan.stage(stage).reads, plan.stage(stage).writes
     return Past(
         JournalReader(folder_of(plan) / source, LAYOUTS[source]),
-        lambda shown: newest(config, plan, target, shown),
+        lambda shown: newest(config, plan, target, shown, parts=f"{stage}."),
     )
 
 
@@ -277,6 +279,8 @@ def rehearse(plan: Plan) -> None:
     for part in plan.segments_of(RING):
         log = JournalReader(folder_of(plan) / part.name, LAYOUTS[part.name])
         log.read(log.first, 1)
+    chain.verify(0, 64, 1, 0, chain.ROOT)  # a journal may have nothing to read yet
+    chain.unseal(0, 64, 1, 0, 0)
     snapshot.digest_of(np.zeros(64, np.uint8), 0)
 
 

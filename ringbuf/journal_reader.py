@@ -115,13 +115,17 @@ class JournalReader:
         if head is None:
             return 0, False
         want = min(limit, head.end - sequence, STEP // head.size)
-        chain = self.chain if sequence == self.next else self._chain_before(sequence)
+        follows = sequence == self.next
+        chain = self.chain if follows else self._chain_before(sequence)
         found, last = self._take(sequence, want, address, chain)
         if not found:
-            # The one before may not have been there at the last look, and its value with it.
-            there = self._must_be_there(sequence)
-            found, last = self._take(sequence, want, address, self._chain_before(sequence))
-            if not found and there:
+            foreign = follows and chain != self._chain_before(sequence)
+            if not foreign and not self._must_be_there(sequence):
+                return 0, False  # nor may the one before be, so what stands there is not kept
+            if not follows:
+                chain = self._chain_before(sequence)
+            found, last = self._take(sequence, want, address, chain)
+            if not found:
                 raise files.damage(path_of(self.folder, head.first), head, sequence)
         unseal(address, head.size, sequence, found, address)
         self.next, self.chain = sequence + found, last

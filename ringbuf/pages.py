@@ -7,6 +7,7 @@ without a name and rules here only as `force` or `deny`). Neither is there on mo
 was got is measured, never concluded.
 """
 
+import ctypes
 import errno
 import mmap
 import os
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+import numpy as np
+
 SHARED = Path("/dev/shm")  # noqa: S108 (where POSIX shared memory lives on Linux)
 MOUNTS = Path("/proc/mounts")
 SMAPS = Path("/proc/self/smaps")
@@ -22,6 +25,8 @@ POOL = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 SMALL = mmap.PAGESIZE
 HUGE = 2 << 20
 COLLAPSE = 25  # madvise: make huge pages of what is there, now (Linux 6.1)
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 _asked: ContextVar[bool] = ContextVar("huge pages", default=False)
 
@@ -133,3 +138,18 @@ def sizes(address: int) -> dict[int, int]:
     transparent = found.get("ShmemPmdMapped", 0)
     page, plain = found["KernelPageSize"], found["Size"] - transparent
     return {size: count for size, count in ((page, plain), (HUGE, transparent)) if count}
+
+
+def clear(block: np.ndarray) -> None:
+    """Zero bytes of memory that no other process shares, shape (size,), as if it were new.
+
+    Pages that were never touched stay so: a large block that is mostly empty costs next to nothing.
+    """
+    start = round_up(block.ctypes.data, SMALL)
+    head = min(start - block.ctypes.data, len(block))
+    body = (len(block) - head) // SMALL * SMALL
+    advice = (ctypes.c_void_p(start), ctypes.c_size_t(body), ctypes.c_int(mmap.MADV_DONTNEED))
+    if body and _LIBC.madvise(*advice):  # locked memory, for one
+        block[head : head + body] = 0
+    block[:head] = 0
+    block[head + body :] = 0

@@ -172,13 +172,18 @@ class Snapshot:
     """A whole snapshot, open: it can be loaded from even when its file is removed meanwhile.
 
     `positions` and `shape` are as they were saved. SnapshotError where the file must not be used:
-    it is damaged, or made for another shape than the one given.
+    it is damaged, or made for another shape than the one given. parts: what the names of the
+    blocks begin with that are wanted, and checked for damage.
     """
 
     file = -1
 
     def __init__(
-        self, path: Path, shape: str | None = None, pause: Callable[[], None] = no_pause
+        self,
+        path: Path,
+        shape: str | None = None,
+        pause: Callable[[], None] = no_pause,
+        parts: str = "",
     ) -> None:
         self.path = path
         self.file, self.bytes, described = open_file(path)
@@ -196,8 +201,8 @@ class Snapshot:
             kept = np.flatnonzero(np.unpackbits(bits, count=_pages(entry["size"])))
             self.blocks[entry["name"]] = Block(entry["size"], kept, place, entry["checksum"])
             place += len(kept) * PAGE
-        for block in self.blocks.values():
-            for _ in self._slices(block):
+        for name, block in self.blocks.items():
+            for _ in self._slices(block) if name.startswith(parts) else ():
                 pause()
 
     @property
@@ -256,10 +261,13 @@ class Snapshot:
         self.close()
 
 
-def newest(folder: Path, shape: str, most: int | None = None) -> tuple[Snapshot | None, list[str]]:
+def newest(
+    folder: Path, shape: str, most: int | None = None, parts: str = ""
+) -> tuple[Snapshot | None, list[str]]:
     """The newest whole snapshot of a shape, and why newer ones were passed over.
 
-    most: the largest first position that will do. SnapshotError where the folder cannot be read.
+    most: the largest first position that will do; parts: as for a Snapshot. SnapshotError where
+    the folder cannot be read.
     """
     passed: list[str] = []
     for _ in range(LOOKS):
@@ -268,7 +276,7 @@ def newest(folder: Path, shape: str, most: int | None = None) -> tuple[Snapshot 
             if most is not None and int(path.stem) > most:
                 continue
             try:
-                return Snapshot(path, shape), passed
+                return Snapshot(path, shape, parts=parts), passed
             except SnapshotGone:
                 break  # then there are newer ones
             except SnapshotError as error:

@@ -17,13 +17,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ringbuf import files, ring
+from ringbuf import files, pages, ring
 from ringbuf.atomics import copy_words, cycles, load_relaxed
 from ringbuf.board import Board, create_board, renew
+from ringbuf.chain import ROOT, seal
+from ringbuf.histogram import note
 from ringbuf.jit import kernel
 from ringbuf.journal import JournalReader
 from ringbuf.memory import Segment
 from ringbuf.panel import Panel, create_panel
+from ringbuf.park import Bed
 from ringbuf.record import fields_of, from_description, offset
 from ringbuf.ring import advance, arrived, claim, next_unread, publish, release, room, slot
 from ringbuf.share import Layouts, RingReader, RingWriter, begin_after, create_ring
@@ -125,8 +128,12 @@ def blocks_of(stage: Stage, name: str) -> dict[str, np.ndarray]:
 
 def load(stage: Stage, name: str, snapshot: Snapshot) -> None:
     """Put back what a snapshot has of a stage."""
+    own = {f"{name}.{part}" for part in stage.state()}
     for part, block in blocks_of(stage, name).items():
-        block[:] = 0
+        if part in own:
+            pages.clear(block)
+        else:
+            block[:] = 0
         snapshot.load(part, block)
     stage.bind(stage.links)
 
@@ -265,10 +272,16 @@ def go_live(stage: Stage, real: Links) -> None:
 
 
 def rehearse(parts: Mapping[str, tuple[Stage, Aside]]) -> None:
-    """Have what a recovery calls loaded, on stages that are there for nothing else."""
+    """Have what a stage that starts calls loaded, on stages that are there for nothing else."""
     for name, (stage, aside) in parts.items():
         (take,), (writer,) = aside.takes.values(), aside.links.writers.values()
+        (feed,), (reader,) = aside.feeds.values(), aside.links.readers.values()
         aside.links.warm()
+        feed.push(np.zeros(0, next(iter(layouts_of(feed.segment).values()))[1]))
+        Bed([reader.view]).warm()
+        seal(take.view, 1, 0, 0, ROOT)
+        for histogram in aside.links.panel.histogram_addresses.values():
+            note(histogram, 0)
         republish(take.view, writer.view, 0)
         blocks_of(stage, name)
         go_live(stage, aside.links)

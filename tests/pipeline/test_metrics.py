@@ -47,6 +47,8 @@ LABELS = {  # of every family that is not a stage's own counter, beside the pipe
     "ring_reader_info": {*READER, "policy", "after"},
     "ring_reader_read": READER,
     "ring_reader_missed": READER,
+    "ring_reader_replayed": READER,
+    "ring_reader_behind": READER,
     "ring_reader_lag_records": READER,
     "ring_reader_empty_seconds": READER,
     "ring_reader_asleep": READER,

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from pipeline.console import policy
 from pipeline.rings import ReaderReport, RingReport
 from pipeline.screen import (
     BAR,
@@ -49,6 +50,8 @@ READER = ReaderReport(
     position=0,
     read=0,
     missed=0,
+    replayed=0,
+    behind=False,
     lag=0,
     empty_s=0.0,
     asleep=False,
@@ -347,3 +350,12 @@ def test_bars(share, shown):
 
 def test_durations():
     assert [duration(0), duration(59.9), duration(360_000)] == ["00:00:00", "00:00:59", "100:00:00"]
+
+
+def test_what_lagging_behind_means_is_told_with_how_much_came_from_the_journal():
+    assert policy(reader()) == "gate"
+    assert policy(reader(after="book")) == "gate after book"
+    assert policy(reader(policy="replay")) == "replay (0 from the journal)"
+    away = reader(policy="replay", replayed=12_345, behind=True)
+    assert policy(away) == "replay (12,345 from the journal, reading the journal)"
+    assert policy(reader(replayed=7)) == "gate (7 from the journal)"  # a stage that came back

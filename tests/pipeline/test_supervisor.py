@@ -145,7 +145,7 @@ def test_nobody_survives_a_killed_supervisor_and_the_next_run_clears_up(place, w
 
 
 def test_a_second_pipeline_of_the_same_name_is_refused_and_the_first_undisturbed(place):
-    running = place.start(place.write(ingest=SLOW))
+    running = place.start(place.write(ingest={"rate": 400.0}))
     running.until_received("book", 10)
     second = place.start(place.write("second.toml")).end()
     assert second.code == 2
