@@ -247,17 +247,17 @@ def newest(
     ring_name: str = "",
     shown: int = 0,
     passed: list[str] | None = None,
-    parts: str = "",
+    most: int | None = None,
+    check: bool = True,
 ) -> Snapshot | None:
     """The newest snapshot that is good for a configuration.
 
     ring_name: one that gave no more on this ring than `shown`. What a stage gave beyond could not
-    be published by one that starts from there. passed: gets why newer ones were passed over. parts:
-    what the names of the blocks begin with that are wanted.
+    be published by one that starts from there. passed: gets why newer ones were passed over. most:
+    the last event that it may stand for; check: have all of it looked at for damage.
     """
-    most = None
     while True:
-        found, reasons = snapshot.newest(folder_of(plan) / SNAPSHOTS, shape(config), most, parts)
+        found, reasons = snapshot.newest(folder_of(plan) / SNAPSHOTS, shape(config), most, check)
         if passed is not None:
             passed += reasons
         if found is None or not ring_name or found.positions[ring_name] <= shown:
@@ -270,7 +270,7 @@ def past_of(config: Config, plan: Plan, stage: str) -> Past:
     (source,), (target,) = plan.stage(stage).reads, plan.stage(stage).writes
     return Past(
         JournalReader(folder_of(plan) / source, LAYOUTS[source]),
-        lambda shown: newest(config, plan, target, shown, parts=f"{stage}."),
+        lambda shown, most: newest(config, plan, target, shown, most=most, check=False),
     )
 
 

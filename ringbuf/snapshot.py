@@ -172,8 +172,8 @@ class Snapshot:
     """A whole snapshot, open: it can be loaded from even when its file is removed meanwhile.
 
     `positions` and `shape` are as they were saved. SnapshotError where the file must not be used:
-    it is damaged, or made for another shape than the one given. parts: what the names of the
-    blocks begin with that are wanted, and checked for damage.
+    it is damaged, or made for another shape than the one given. check: look at all blocks now; who
+    is in a hurry leaves that to load(), which looks at each.
     """
 
     file = -1
@@ -183,7 +183,7 @@ class Snapshot:
         path: Path,
         shape: str | None = None,
         pause: Callable[[], None] = no_pause,
-        parts: str = "",
+        check: bool = True,
     ) -> None:
         self.path = path
         self.file, self.bytes, described = open_file(path)
@@ -201,8 +201,8 @@ class Snapshot:
             kept = np.flatnonzero(np.unpackbits(bits, count=_pages(entry["size"])))
             self.blocks[entry["name"]] = Block(entry["size"], kept, place, entry["checksum"])
             place += len(kept) * PAGE
-        for name, block in self.blocks.items():
-            for _ in self._slices(block) if name.startswith(parts) else ():
+        for block in self.blocks.values() if check else ():
+            for _ in self._slices(block):
                 pause()
 
     @property
@@ -262,11 +262,11 @@ class Snapshot:
 
 
 def newest(
-    folder: Path, shape: str, most: int | None = None, parts: str = ""
+    folder: Path, shape: str, most: int | None = None, check: bool = True
 ) -> tuple[Snapshot | None, list[str]]:
     """The newest whole snapshot of a shape, and why newer ones were passed over.
 
-    most: the largest first position that will do; parts: as for a Snapshot. SnapshotError where
+    most: the largest first position that will do; check: as for a Snapshot. SnapshotError where
     the folder cannot be read.
     """
     passed: list[str] = []
@@ -276,7 +276,7 @@ def newest(
             if most is not None and int(path.stem) > most:
                 continue
             try:
-                return Snapshot(path, shape, parts=parts), passed
+                return Snapshot(path, shape, check=check), passed
             except SnapshotGone:
                 break  # then there are newer ones
             except SnapshotError as error:

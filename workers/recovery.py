@@ -30,7 +30,7 @@ from ringbuf.park import Bed
 from ringbuf.record import fields_of, from_description, offset
 from ringbuf.ring import advance, arrived, claim, next_unread, publish, release, room, slot
 from ringbuf.share import Layouts, RingReader, RingWriter, begin_after, create_ring
-from ringbuf.snapshot import Snapshot
+from ringbuf.snapshot import Snapshot, SnapshotError
 from workers.records import EVENT
 from workers.stage import Links, Stage
 
@@ -143,11 +143,12 @@ class Past:
     """Where a stage's past is to be had.
 
     log: the journal of the ring it reads; newest: the newest snapshot, if any, of when it had given
-    no more than so many records.
+    no more than so many records, and of at most so many events (None: of any). Its blocks need
+    not have been looked at: a damaged one is passed over.
     """
 
     log: JournalReader
-    newest: Callable[[int], Snapshot | None]
+    newest: Callable[[int, int | None], Snapshot | None]
 
 
 class RecoveryError(Exception):
@@ -166,14 +167,8 @@ def resume(
     real = stage.links
     reader, writer = real.readers[source], real.writers[target]
     position, shown = int(ring.next_unread(reader.shared)) - 1, writer.written
-    snapshot = past.newest(shown)
-    after = dict(snapshot.positions) if snapshot else {}
-    looks = {board: real.boards[board] for board in stage.LOOKS_AT if board in real.boards}
-    aside = set_aside(type(stage), name, pattern_of(type(stage), real), after, looks)
-    stage.links, stage.hurried = aside.links, shown > 0
-    stage.open()
-    if snapshot:
-        load(stage, name, snapshot)
+    stage.hurried = shown > 0
+    aside, after = _rebuild(stage, name, past, shown)
     taken, given = after.get(source, 0), after.get(target, 0)
     begun = taken
     while taken < position or given < shown:
@@ -186,6 +181,27 @@ def resume(
     go_live(stage, real)
     ring.release(reader.shared, max(taken, position))
     return taken - begun, max(given - shown, 0)
+
+
+def _rebuild(stage: Stage, name: str, past: Past, shown: int) -> tuple[Aside, Mapping[str, int]]:
+    """Have a stage aside be where the newest good snapshot is; its surroundings and positions."""
+    real, most = stage.links, None
+    pattern = pattern_of(type(stage), real)
+    looks = {board: real.boards[board] for board in stage.LOOKS_AT if board in real.boards}
+    while True:
+        snapshot = past.newest(shown, most)
+        after = dict(snapshot.positions) if snapshot else {}
+        aside = set_aside(type(stage), name, pattern, after, looks)
+        stage.links = aside.links
+        stage.open()
+        if snapshot is None:
+            return aside, after
+        try:
+            load(stage, name, snapshot)
+        except SnapshotError:  # it is damaged; the one before will do
+            most = next(iter(after.values())) - 1
+        else:
+            return aside, after
 
 
 def turn_over(

@@ -253,7 +253,9 @@ def test_the_newest_snapshot_that_gave_no_more_than_what_is_shown(kept):
     assert newest(given[50] - 1) is None
     assert past.newest(kept.config, kept.plan).positions["events"] == 300
     book = past.past_of(kept.config, kept.plan, "book")
-    assert book.newest(given[150]).positions["book"] == given[150]
+    assert book.newest(given[150], None).positions["book"] == given[150]
+    assert book.newest(10**6, 149).positions["events"] == 50
+    assert book.newest(10**6, 49) is None
 
 
 def test_all_that_a_recovery_calls_is_there_to_be_loaded(kept):

@@ -115,12 +115,16 @@ def push_all(writer: RingWriter, records: np.ndarray) -> None:
     assert writer.push(np.ascontiguousarray(records)) == len(records)
 
 
-def newest_of(folder: Path, target: str) -> Callable[[int], Snapshot | None]:
+def newest_of(folder: Path, target: str) -> Callable[[int, int | None], Snapshot | None]:
     """The newest snapshot in a folder of when no more than so many outputs were given."""
 
-    def newest(shown: int) -> Snapshot | None:
-        good = [item for item in snapshot.listed(folder) if item.positions[target] <= shown]
-        return Snapshot(good[-1].path, SHAPE) if good else None
+    def newest(shown: int, most: int | None) -> Snapshot | None:
+        good = [
+            item.path
+            for item in snapshot.listed(folder)
+            if item.positions[target] <= shown and (most is None or int(item.path.stem) <= most)
+        ]
+        return Snapshot(good[-1], SHAPE, check=False) if good else None
 
     return newest
 
