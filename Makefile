@@ -30,6 +30,9 @@ model: $(VENV)/ready  ## every order of small rings, searched through by spin
 nightly: $(VENV)/ready  ## interleavings, simulated deaths, damaged files, fault scenes, then kills of real processes
 	$(PY) -m tests.campaign
 	$(PY) -m tests.crashes.main
+	$(PY) -m tests.ringbuf.damage
+	$(PY) -m tests.pipeline.scenes
+	$(PY) -m tests.kills.main
 	CORELANE_KILLS=2000 $(PY) -m pytest -s tests/ringbuf/test_ring_kills.py
 
 bench: $(VENV)/ready  ## all benches, side by side with the C program of the same protocol
