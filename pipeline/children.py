@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.launch import PARENT
-from tuning.affinity import adopt_orphans
+from tuning.affinity import adopt_orphans, go_first
 
 CHANNEL = "CORELANE_CHANNEL"  # the descriptor on which a zygote is asked
 ANSWER_S = 2.0  # for a zygote to fork; then the long way is taken
@@ -178,6 +178,8 @@ def _be_spare(channel: socket.socket, become: Become, code_of: CodeOf) -> None:
     parent, until = int(os.environ[PARENT]), time.monotonic() + ANSWER_S
     while os.getppid() != parent and time.monotonic() < until:
         os.sched_yield()
+    os.setsid()  # like one that was started by the command, so that cores are shared out alike
+    go_first()  # as soon as it is told what to become, others wait for it
     theirs, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with suppress(OSError):
         socket.send_fds(channel, [str(os.getpid()).encode()], [theirs.fileno()])

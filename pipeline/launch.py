@@ -42,6 +42,7 @@ from workers.stage import Links, Stage, Waiter, run
 RUN = "run"  # the segment that exists once all others do; its text names them
 LOCK_S = 60.0  # to wait for another that makes or clears the same memory
 READY_ORDER = ("journal", "publisher", "risk", "book", "ingest", "snapshot")
+FIRST_S = 0.1  # for which a stage that comes back goes before others on its core
 BACKGROUND = 10  # how much nicer to others than the rest is who is in no hurry
 PARENT = "CORELANE_PARENT"  # process id of the supervisor, for its stages
 
@@ -211,8 +212,6 @@ def become(config: Config, plan: Plan, names: list[str]) -> None:
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _frame: stopping.append(signum))
-    if names == ["snapshot"]:
-        os.nice(BACKGROUND)
     outcomes = [astuple(outcome) for outcome in _settle(plan, chosen[0])]
     stages = []
     for part, panel in zip(chosen, panels, strict=True):
@@ -236,8 +235,14 @@ def _beginnings(
     """
     begun: list[Stage] = []
     names = {id(stage): panel.stage for stage, panel in stages}
+    behind = [*names.values()] == ["snapshot"]
+    nicer, first_until = BACKGROUND if behind else 0, 0 if behind else time.monotonic() + FIRST_S
+    if behind:
+        affinity.go_along(nicer)
 
     def beat() -> None:
+        if time.monotonic() > first_until:
+            affinity.go_along(nicer)  # who is long on its way back must not keep others off
         for stage, panel in stages:
             panel.beat()
             if stage in begun:
@@ -252,6 +257,8 @@ def _beginnings(
         else:
             stage.open()
         begun.append(stage)
+        if len(begun) == len(stages):
+            affinity.go_along(nicer)
 
     if plan.journal:
         stages.sort(key=lambda item: READY_ORDER.index(item[1].stage))

@@ -39,6 +39,7 @@ def steady_counter(cpuinfo: str = "/proc/cpuinfo", clocks: str = CLOCKS) -> bool
     return not counter_fault(cpuinfo, clocks)
 
 
+@cache
 def boot_id() -> str:
     """The kernel's name for this boot; shared memory and process ids mean nothing beyond it."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

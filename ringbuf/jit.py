@@ -7,10 +7,10 @@ a digest of that module's source, of every project module it imports (however fa
 and of the compiler: a change anywhere along that chain is another folder.
 """
 
-import ast
 import hashlib
 import os
 import platform
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,14 @@ ROOT = Path(__file__).parent.parent
 FLAGS = {"cache": True, "error_model": "numpy"}
 # Every store that others may see counts down a budget, at whose end the program "dies": for tests.
 TICKS = os.environ.get("CORELANE_TICKS") == "1"
+# An import line: what stands behind "import", or the dots, the module and the names of "from".
+# Python's parser would take a third of a start; tests hold this against it.
+IMPORT = re.compile(
+    r"^[ \t]*(?:import[ \t]+((?:\\\n|[^\n#])+)"
+    r"|from[ \t]+(\.*)([\w.]*)[ \t]+import[ \t]+(\((?:[^)#]|#[^\n]*)*\)|(?:\\\n|[^\n#(])+))",
+    re.MULTILINE,
+)
+COMMENT = re.compile(r"#[^\n]*")
 DAYS_KEPT = 30  # a folder of machine code that nobody asked for this long is removed
 
 
@@ -57,6 +65,12 @@ def source_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def words_of(names: str) -> list[str]:
+    """The names in an import line, without what they are called here."""
+    parts = COMMENT.sub("", names).replace("\\\n", " ").strip("() \t\n").split(",")
+    return [part.split()[0] for part in parts if part.strip()]
+
+
 @cache
 def imports_of(module: str) -> frozenset[str]:
     """The project's modules that one module names in its import lines, and its package."""
@@ -64,14 +78,13 @@ def imports_of(module: str) -> frozenset[str]:
     assert path is not None, module
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = {module.rpartition(".")[0]}  # whose __init__ runs first
-    for node in ast.walk(ast.parse(source_of(path))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*parents, node.module or ""] if node.level else [node.module or ""])
-            base = base.strip(".")
-            names.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
+    for plain, start, of, parts in IMPORT.findall(source_of(path).decode()):
+        if plain:
+            names.update(words_of(plain))
+        else:
+            parents = package.split(".")[: len(package.split(".")) - len(start) + 1]
+            base = ".".join([*parents, of] if start else [of]).strip(".")
+            names.update((base, *(f"{base}.{name}" for name in words_of(parts))))
     return frozenset(name for name in names if name and module_file(name) and name != module)
 
 

@@ -4,13 +4,16 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from tuning.outcome import LIBC, Outcome, call, reason
 from tuning.topology import parse, show
 
+AUTOGROUP = Path("/proc/self/autogroup")
 ONLINE = Path("/sys/devices/system/cpu/online")
 
+FIRST, NICEST = -20, 19  # nice values: of who goes before all others, and after them
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_TIMERSLACK = 29
@@ -100,3 +103,25 @@ def adopt_orphans() -> Outcome:
     _, failed = call(LIBC.prctl, _PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0)
     asked = "parent of orphaned descendants"
     return Outcome(asked, "nothing" if failed else asked, reason(failed) if failed else "")
+
+
+def go_first() -> None:
+    """Have this process go before others on its core, where it may (CAP_SYS_NICE).
+
+    For who is waited for, and has milliseconds of work.
+    """
+    _weigh(FIRST)
+
+
+def go_along(nicer: int = 0) -> None:
+    """Have this process be as its parent is to others, or nicer to them."""
+    _weigh(min(os.getpriority(os.PRIO_PROCESS, os.getppid()) + nicer, NICEST))
+
+
+def _weigh(nice: int) -> None:
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    # Most kernels share a core among sessions first, and nice values count within one only.
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            AUTOGROUP.write_text(str(nice))

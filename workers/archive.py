@@ -16,7 +16,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 
 from ringbuf import journal_files as files
@@ -183,6 +182,8 @@ def _prove(segment: Segment, path: Path, check: Callable[[], None]) -> None:
 
 def restored(path: Path) -> Iterator[np.ndarray]:
     """The records in a file of an archive, in order, slice by slice, byte for byte as they were."""
+    import duckdb
+
     database = open_database(MEMORY)
     try:
         query = f"SELECT decode(key), decode(value) FROM parquet_kv_metadata({quoted(path)})"

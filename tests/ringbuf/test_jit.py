@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import shutil
@@ -118,12 +119,44 @@ def test_the_closure_is_everything_that_is_imported_however_far(house):
         ("from .sizes import FACTOR", {"house.sizes"}),
         ("def late():\n    from house.sizes import FACTOR", {"house.sizes"}),
         ("import numpy, math.nothing", set()),
+        (
+            "from house import (\n    inner as other,  # (and not) another\n    sizes,\n)",
+            {"house.inner", "house.sizes"},
+        ),
+        ("from . import (sizes)  # inner", {"house.sizes"}),
+        ("from house import inner, \\\n    sizes", {"house.inner", "house.sizes"}),
+        ("import math, \\\n    house.inner", {"house.inner"}),
     ],
 )
 def test_every_way_to_import_is_seen(house, line, found):
     (house / "house/alone.py").write_text(line + "\n")
     forget()
     assert jit.imports_of("house.alone") == found | {"house"}
+
+
+def parsed(path: Path, package: str) -> set[str]:
+    """What a module imports, as Python's own parser sees it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*package.split(".")[: -node.level + 1 or None], base]).strip(".")
+            names.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
+    return names
+
+
+def test_nothing_that_python_imports_is_overlooked():
+    for path in RINGBUF.parent.glob("*/**/*.py"):
+        parts = path.relative_to(RINGBUF.parent).with_suffix("").parts
+        if parts[0] not in ("ringbuf", "workers", "pipeline", "tuning", "bench", "tests"):
+            continue
+        module = ".".join(parts).removesuffix(".__init__")
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        named = {name for name in parsed(path, package) if jit.module_file(name)}
+        assert named - {module} <= jit.imports_of(module), module
 
 
 def test_modules_that_import_each_other_end(house):

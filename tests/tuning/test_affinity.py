@@ -8,9 +8,12 @@ import time
 import pytest
 
 from tuning.affinity import (
+    AUTOGROUP,
     AffinityRefused,
     adopt_orphans,
     current,
+    go_along,
+    go_first,
     pin,
     set_parent_death_signal,
     set_timer_slack,
@@ -159,3 +162,51 @@ def test_orphans_come_to_the_nearest_who_adopts():
         return outcome.granted, pid == orphan, os.WTERMSIG(status)
 
     assert in_child(work) == str((True, True, int(signal.SIGKILL)))
+
+
+def test_who_goes_first_goes_along_again():
+    def work():
+        before = nice_now()
+        go_first()
+        first = nice_now()
+        go_along()
+        along = nice_now()
+        go_along(nicer=3)
+        return first < before or os.geteuid() > 0, along == before, nice_now() == before + 3
+
+    assert in_child(work) == str((True, True, True))
+
+
+def nice_now() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_who_may_not_go_first_stays_where_it_is():
+    def work():
+        os.setuid(65534)
+        go_first()
+        stayed = nice_now()
+        go_along(nicer=40)
+        return stayed, nice_now()
+
+    if os.geteuid():
+        pytest.skip("needs to be root, to become somebody who may not")
+    assert in_child(work) == str((nice_now(), 19))
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel groups nothing by sessions")
+def test_among_sessions_it_is_the_session_that_goes_first():
+    def told() -> str:
+        return AUTOGROUP.read_text().split()[-1]
+
+    def work():
+        before = told()
+        go_along(nicer=5)  # of a session with others in it, like that of a shell
+        shared = told()
+        os.setsid()
+        go_along(nicer=5)
+        own = told()
+        go_first()
+        return shared == before, own, told() if os.geteuid() == 0 else "-20"
+
+    assert in_child(work) == str((True, str(nice_now() + 5), "-20"))

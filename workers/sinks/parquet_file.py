@@ -27,8 +27,8 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import msgspec
 import numpy as np
 
@@ -56,6 +56,9 @@ from workers.sinks.tables import (
     Table,
     check_kinds,
 )
+
+if TYPE_CHECKING:  # it takes longer to load than all else: only who writes or reads Parquet does
+    import duckdb
 
 RECORD = TOP.itemsize  # bytes of every record on a ring
 
@@ -163,6 +166,8 @@ class ParquetFile:
 
     def open(self, run: Run) -> None:
         """Take hold of the folder; SinkError where it is not ours to write."""
+        import duckdb  # noqa: F401 (now, and not when the first part is due)
+
         self._run = run
         self._instruments = Instruments(run)
         self._folder = run_path(self.options.path, run)
@@ -231,7 +236,7 @@ class ParquetFile:
         os.close(self._lock)
 
     @cached_property
-    def _database(self) -> duckdb.DuckDBPyConnection:
+    def _database(self) -> "duckdb.DuckDBPyConnection":
         """Opened when the first part is due: a publisher starts without it."""
         return open_database()
 
@@ -282,6 +287,8 @@ class ParquetFile:
 
     def _write_part(self, table: Table, rows: np.ndarray, span: str) -> None:
         """One part file, whole or not at all."""
+        import duckdb
+
         folder = self._folder / table.name
         temporary = folder / f".{span}.tmp"
         fields = {column.field: rows[column.field] for column in table.columns}
@@ -307,11 +314,13 @@ def _read(path: Path) -> dict:
         ) from None
 
 
-def open_database(memory: str = "80%") -> duckdb.DuckDBPyConnection:
+def open_database(memory: str = "80%") -> "duckdb.DuckDBPyConnection":
     """An empty database in memory, with a table of instruments; memory: the most it takes.
 
     One thread: the publisher's core is its own, the others belong to other stages.
     """
+    import duckdb
+
     settings: dict = {
         "threads": 1,
         "autoinstall_known_extensions": False,
@@ -375,7 +384,7 @@ def _named(field: str, names: tuple[str, ...]) -> str:
     return f"CASE {field} {cases} ELSE {field}::VARCHAR END"
 
 
-def translated(folder: Path, error: duckdb.Error) -> SinkError:
+def translated(folder: Path, error: "duckdb.Error") -> SinkError:
     """DuckDB tells the operating system's errors in words only."""
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
         if os.strerror(number) in str(error):

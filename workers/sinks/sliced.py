@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import duckdb
 import numpy as np
 
 from ringbuf.durable import settle
@@ -80,6 +79,8 @@ class SlicedFile:
             raise refusal(self.path, error) from None
 
     def _run(self, statement: str) -> None:
+        import duckdb
+
         try:
             self.database.execute(statement)
         except duckdb.Error as error:
