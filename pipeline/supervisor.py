@@ -18,6 +18,7 @@ from pipeline.report import Report, collect
 from ringbuf.memory import OWNER
 from ringbuf.panel import Command, Life, Panel
 from ringbuf.share import RingReader
+from tuning.affinity import go_first
 
 POLL_S = 0.05
 PATIENCE_S = 4.0  # a start that takes longer is explained
@@ -294,6 +295,7 @@ class Supervisor:
                 for name in child.names:
                     self.panels[name].live(Life.ABSENT)
                 again = self._start(child.names)
+                go_first(again.process.pid)  # others wait for it, until it is back
                 again.deaths = child.deaths
                 self.children[place] = again
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from tuning.outcome import LIBC, Outcome, call, reason
 from tuning.topology import parse, show
 
-AUTOGROUP = Path("/proc/self/autogroup")
 ONLINE = Path("/sys/devices/system/cpu/online")
 
 FIRST, NICEST = -20, 19  # nice values: of who goes before all others, and after them
@@ -105,23 +104,24 @@ def adopt_orphans() -> Outcome:
     return Outcome(asked, "nothing" if failed else asked, reason(failed) if failed else "")
 
 
-def go_first() -> None:
-    """Have this process go before others on its core, where it may (CAP_SYS_NICE).
-
-    For who is waited for, and has milliseconds of work.
+def go_first(pid: int = 0) -> None:
+    """Have a process, this one by default, go before others on its core, where that may be
+    (CAP_SYS_NICE). For who is waited for, and has milliseconds of work.
     """
-    _weigh(FIRST)
+    with suppress(ProcessLookupError):
+        _weigh(FIRST, pid or os.getpid())
 
 
 def go_along(nicer: int = 0) -> None:
     """Have this process be as its parent is to others, or nicer to them."""
-    _weigh(min(os.getpriority(os.PRIO_PROCESS, os.getppid()) + nicer, NICEST))
+    nice = os.getpriority(os.PRIO_PROCESS, os.getppid()) + nicer
+    _weigh(min(nice, NICEST), os.getpid())
 
 
-def _weigh(nice: int) -> None:
+def _weigh(nice: int, pid: int) -> None:
     with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
     # Most kernels share a core among sessions first, and nice values count within one only.
-    if os.getsid(0) == os.getpid():
+    if os.getsid(pid) == pid:
         with suppress(OSError):
-            AUTOGROUP.write_text(str(nice))
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))

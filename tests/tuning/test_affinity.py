@@ -4,11 +4,11 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from tuning.affinity import (
-    AUTOGROUP,
     AffinityRefused,
     adopt_orphans,
     current,
@@ -194,6 +194,9 @@ def test_who_may_not_go_first_stays_where_it_is():
     assert in_child(work) == str((nice_now(), 19))
 
 
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel groups nothing by sessions")
 def test_among_sessions_it_is_the_session_that_goes_first():
     def told() -> str:
@@ -210,3 +213,17 @@ def test_among_sessions_it_is_the_session_that_goes_first():
         return shared == before, own, told() if os.geteuid() == 0 else "-20"
 
     assert in_child(work) == str((True, str(nice_now() + 5), "-20"))
+
+
+def test_a_child_goes_first_and_nobody_is_no_error():
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    before = nice_now()
+    go_first(child)
+    assert os.getpriority(os.PRIO_PROCESS, child) == (before if os.geteuid() else -20)
+    assert nice_now() == before
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    go_first(child)
