@@ -228,7 +228,7 @@ class Snapshot:
             )
         whole = into[: block.size // PAGE * PAGE].reshape(-1, PAGE)
         rest = into[whole.size :]
-        for places, pages in self._slices(block):
+        for places, pages in self._slices(block, whole):
             full = places[places < len(whole)]
             whole[full] = pages[: len(full)]
             if len(full) < len(places):
@@ -239,12 +239,20 @@ class Snapshot:
             raise SnapshotError(f"snapshot {self.path}: has no block {name!r}; remove it")
         return self.blocks[name]
 
-    def _slices(self, block: Block) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The kept pages of a block with their numbers; SnapshotError at the end, if damaged."""
+    def _slices(
+        self, block: Block, whole: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The kept pages of a block with their numbers; SnapshotError at the end, if damaged.
+
+        whole: where they are to go, shape (pages, PAGE). Those that lie there in one piece are read
+        to their places at once, and come without numbers.
+        """
         buffer, total = np.empty((SLICE, PAGE), np.uint8), ROOT
         for start in range(0, len(block.kept), SLICE):
             places = block.kept[start : start + SLICE]
-            pages = buffer[: len(places)]
+            pages, first, last = buffer[: len(places)], int(places[0]), int(places[-1])
+            if whole is not None and last < len(whole) and last - first < len(places):
+                pages, places = whole[first : last + 1], places[:0]
             fill(self.file, self.path, pages.reshape(-1), block.place + start * PAGE)
             total = digest_of(pages, total)
             yield places, pages
