@@ -45,15 +45,14 @@ class Pacer:
                     self._signal(credit < 0 or (new >= self.limit and looks % BREATH > 0))
 
     def _signal(self, too_fast: bool) -> None:
-        if too_fast and self.stopped != (pid := self.pid()):
+        pid = self.pid() if too_fast else 0
+        if pid != self.stopped:
+            self._let_go()  # also one that was through just when it was stopped
             send(pid, signal.SIGSTOP)
             self.stopped = pid
-        elif not too_fast:
-            self._let_go()
 
     def _let_go(self) -> None:
-        if self.stopped and self.stopped == self.pid():
-            send(self.stopped, signal.SIGCONT)
+        send(self.stopped, signal.SIGCONT)
         self.stopped = 0
 
     @contextmanager

@@ -242,7 +242,9 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(b"A\n" + b"0\n" * 999)[:-9], b"\x1f\x8b\x08"]
+    "data",
+    [b"no gzip", gzip.compress(b"A\n" + b"0\n" * 999)[:-9], b"\x1f\x8b\x08"],
+    ids=["other", "cut", "begun"],
 )
 def test_a_damaged_archive_is_refused(tmp_path, data):
     path = tmp_path / "returns.csv.gz"
