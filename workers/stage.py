@@ -183,9 +183,6 @@ def run(
     for _, panel in stages:
         panel.status["ready_ns"] = time.time_ns()
         panel.live(Life.READY)
-    for _, panel in stages:
-        _await_release(panel, stopping)
-        panel.live(Life.RUNNING)
     cycles = [_Cycle(stage, panel) for stage, panel in stages]
     due_ns = 0
     while cycles:
@@ -196,29 +193,33 @@ def run(
                 cycle.look(stopping())
         # A stage that shares its process never spins: what it waits for comes from another.
         patience = waiter.patience if len(cycles) == 1 else 0
-        waiter.after(sum([cycle.turn(patience) for cycle in cycles]))
+        work = sum([cycle.turn(patience) for cycle in cycles])
+        if work or not any(cycle.held for cycle in cycles):
+            waiter.after(work)
+        else:
+            time.sleep(HOLD_S)
         if any(cycle.stage.finished for cycle in cycles):
             cycles = [cycle for cycle in cycles if not cycle.stage.finished]
             waiter.make_bed([cycle.stage for cycle in cycles])
 
 
-def _await_release(panel: Panel, stopping: Callable[[], bool]) -> None:
-    """Stay ready while held: a source does not begin before those behind it can follow."""
-    while panel.told is Command.HOLD and not stopping():
-        panel.beat()
-        time.sleep(HOLD_S)
-
-
 class _Cycle:
-    """A stage that turns. What it shows and what it is told is looked at now and then only."""
+    """A stage that turns. What it shows and what it is told is looked at now and then only.
+
+    Held, it stays ready: a source does not begin before those behind it can follow. Others of its
+    process turn meanwhile, as one behind them may wait for that on its way back.
+    """
 
     def __init__(self, stage: Stage, panel: Panel) -> None:
         self.stage, self.panel = stage, panel
         self.dropping = stage.links.dropping
+        self.held = True
         self.turns = self.idle_turns = 0  # since the last look
 
     def turn(self, patience: int) -> int:
-        """Turn once; a stage that is finished with it leaves."""
+        """Turn once, unless held; a stage that is finished with it leaves."""
+        if self.held:
+            return 0
         with _failure_shown(self.panel):
             for reader in self.dropping:  # and do not wait for more in the kernel: none would come
                 reader.refresh()
@@ -231,7 +232,10 @@ class _Cycle:
         return work
 
     def look(self, stopping: bool) -> None:
-        """Show that the stage turns, and see whether it is to drain."""
+        """Show that the stage turns, and see whether it is to begin, or to drain."""
+        if self.held and (stopping or self.panel.told is not Command.HOLD):
+            self.held = False
+            self.panel.live(Life.RUNNING)
         status = self.panel.status
         status["turns"] += self.turns
         status["idle_turns"] += self.idle_turns

@@ -121,6 +121,26 @@ def test_a_held_stage_gets_ready_and_does_not_begin(joints):
     assert stage.steps == ["open", "turn", "turn", "close"]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_others_of_a_process_turn_while_one_is_held(joints, order):
+    """One on its way back in another process may wait for them, and the source for that one."""
+    held, other = Counting(joints[0], 3), Counting(joints[1], 30)
+    panel = Panel(joints[0].name, "stage", command=True)
+    panel.tell(Command.HOLD)
+    seen = []
+
+    def stopping() -> bool:
+        seen.append((panel.life, held.steps.count("turn")))
+        if other.links.panel.life is Life.FINISHED:
+            panel.tell(Command.RUN)
+        return False
+
+    cycle(*[held, other][::order], stopping=stopping)
+    assert seen[0] == (Life.READY, 0)
+    assert other.steps.count("turn") == 11
+    assert held.steps == ["open", "turn", "turn", "close"]
+
+
 @pytest.mark.parametrize("step", ["open", "turn", "drain", "close"])
 def test_a_failure_is_left_on_the_panel(joints, step):
     stage = Counting(joints[0], 3, fails_in=step)
