@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 SHELL := /bin/bash
-TOGETHER := -n 2 --dist loadfile
+TOGETHER := -n 2 --dist loadfile --durations=12
 
 .PHONY: demo test test-compiled check model nightly bench lock docs clean
 
@@ -10,6 +10,7 @@ demo: $(VENV)/ready  ## a whole market day through four processes, with nothing 
 	$(VENV)/bin/corelane demo
 
 test: $(VENV)/ready  ## all tests: kernels as plain Python first, then everything compiled
+	$(VENV)/bin/corelane demo --messages 1000 --name warm --folder $(VENV)/demo >/dev/null  # compiles once, for all
 	NUMBA_DISABLE_JIT=1 $(PY) -m pytest $(TOGETHER) tests/ringbuf tests/workers -m "not compiled"
 	$(PY) -m pytest $(TOGETHER)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 
 import duckdb
@@ -301,14 +302,16 @@ def test_what_is_exported_is_what_the_history_has(place):
 def test_the_archive_and_the_journal_are_the_whole_log(place):
     journal, kept = place.folder / "journal", place.folder / "archive"
     options = {"path": str(journal), "segment_mb": 1, "keep_mb": 1, "snapshot_s": 0.3}
-    day = {"kind": "synthetic", "messages": 150_000, "symbols": 8, "seed": 3}
-    place.run(
-        place.write(feeds=[day], ingest={"rate": 30_000}, journal={**options, "archive": str(kept)})
+    day = {"kind": "synthetic", "messages": 10_000_000, "symbols": 8, "seed": 3}
+    running = place.start(
+        place.write(feeds=[day], ingest={"rate": 20_000}, journal={**options, "archive": str(kept)})
     )
+    running.until_received("book", 1)
+    log = JournalReader(journal / "events")
+    running.until(lambda: log.first > 1, "something has left the journal")
+    assert running.end(signal.SIGINT).code == 0
     ((run, *others),) = [os.listdir(kept)]
     assert not others
-    log = JournalReader(journal / "events")
-    assert log.first > 1, "something has left the journal"
     files = sorted((kept / run / "events").glob("*.parquet"))
     old = np.concatenate([part for path in files for part in restored(path)])
     assert len(old) >= log.first - 1
