@@ -2,7 +2,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 SHELL := /bin/bash
-TOGETHER := -n 2 --dist loadfile --durations=12
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder --durations=12
 
 .PHONY: demo test test-compiled check model nightly bench lock docs clean
 
