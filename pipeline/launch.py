@@ -235,14 +235,14 @@ def _beginnings(
     """
     begun: list[Stage] = []
     names = {id(stage): panel.stage for stage, panel in stages}
-    behind = [*names.values()] == ["snapshot"]
-    nicer, first_until = BACKGROUND if behind else 0, 0 if behind else time.monotonic() + FIRST_S
-    if behind:
-        affinity.go_along(nicer)
+    nicer = BACKGROUND if [*names.values()] == ["snapshot"] else 0
+    first_until = time.monotonic() + FIRST_S
+    if nicer:
+        _go_along(nicer)
 
     def beat() -> None:
         if time.monotonic() > first_until:
-            affinity.go_along(nicer)  # who is long on its way back must not keep others off
+            _go_along(nicer)  # who is long on its way back must not keep others off
         for stage, panel in stages:
             panel.beat()
             if stage in begun:
@@ -258,11 +258,17 @@ def _beginnings(
             stage.open()
         begun.append(stage)
         if len(begun) == len(stages):
-            affinity.go_along(nicer)
+            _go_along(nicer)
 
     if plan.journal:
         stages.sort(key=lambda item: READY_ORDER.index(item[1].stage))
     return begin
+
+
+def _go_along(nicer: int) -> None:
+    """Have this process be as its supervisor is to others, or nicer."""
+    if os.environ.get(PARENT):  # else systemd or a person has chosen how nice it is
+        affinity.go_along(nicer)
 
 
 def warm(config: Config, plan: Plan) -> None:

@@ -1,8 +1,10 @@
 """`corelane stop`, `drain` and `restart` of one stage, while the rest of its pipeline runs."""
 
+import psutil
 import pytest
 
 from pipeline import orders, runs
+from pipeline.launch import BACKGROUND
 from pipeline.orders import Command, OrderRefused, give
 from ringbuf.panel import Life
 from tests.pipeline.running import TOGETHER, Place, Running, corelane, lines, portfolios, tables
@@ -94,6 +96,10 @@ def test_living_stages_are_restarted(place, running, alone):
         give(stage, place.name, Command.RESTART)
         assert running.pid(stage) != before
         assert running.starts(stage) == 2
+    usual = psutil.Process(running.process.pid).nice()
+    for stage in (*FLOW, "journal"):  # they went first for a moment only
+        assert psutil.Process(running.pid(stage)).nice() == usual, stage
+    assert psutil.Process(running.pid("snapshot")).nice() == usual + BACKGROUND
     end(running)
     check_history(place, alone)
 
