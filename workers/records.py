@@ -35,23 +35,65 @@ class Event(IntEnum):
     STATUS = 10  # trading state of an instrument changed: flags = State
     DIRECTORY = 11  # an instrument was announced
     SYSTEM = 12  # a session event of the venue: flags = its code
+    SET = 13  # feeds of levels: all that rests at a price now: side, price, quantity (0: nothing)
+    CLEAR = 14  # all orders and levels of an instrument are gone: a snapshot follows, or the night
+    STALE = 15  # its book is not to be trusted from here on: flags = Doubt
+    FRESH = 16  # its book is whole again
+    CHECK = 17  # the venue's checksum of its book: order = it, flags = Checksum; price, quantity =
+    #             how many decimals of each the venue prints
+    POSITION = 18  # where a live source is: order = the next number of its session, other = which
+    MODIFY = 19  # a resting order has this price and quantity now; it keeps its place where the
+    #              price stays and the quantity does not grow
 
 
 class Flag(IntEnum):
-    """Bits of EVENT.flags for ADD, EXECUTE, EXECUTE_AT and TRADE."""
+    """Bits of EVENT.flags, but of STATUS, SYSTEM, STALE and CHECK."""
 
     UNPRINTED = 1  # not to be counted as volume
     INFERRED = 2  # the order was reconstructed: the feed never showed its submission
+    SNAPSHOT = 4  # part of a snapshot: nothing happened now
+    PART = 8  # more of the same venue's event follows: the book is not to be shown yet
+    SUSPECT = 16  # a rule of ingest would rather not believe it
+
+
+LOT_DECIMALS = 4  # a DIRECTORY's flags from this bit on: a lot is 10 ** -n of a unit
+
+
+class Doubt(IntEnum):
+    """Why a book is not to be trusted, in the flags of a STALE event."""
+
+    NO_SNAPSHOT = 1  # the feed has not shown the whole of it yet
+    GAP = 2  # messages were lost
+    SILENCE = 3  # the source has said nothing for too long
+    CHECKSUM = 4  # it differs from the venue's
+    VALUE = 5  # a message that concerns it could not be read
+    RESTART = 6  # this side was away
+    VENUE = 7  # the venue says so
+
+
+class Checksum(IntEnum):
+    """How a venue computes its checksum, in the flags of a CHECK event."""
+
+    KRAKEN = 1  # CRC-32 over the ten best of both sides, digits without point and leading zeros
+    OKX = 2  # CRC-32 over the 25 best, bid and ask in turns, "price:quantity" joined by colons
 
 
 class State(IntEnum):
-    """Trading state of an instrument, in EVENT.flags and TOP.state."""
+    """Trading state of an instrument, in EVENT.flags and (with bits of Mark) TOP.state."""
 
     UNKNOWN = 0
     TRADING = 1
     HALTED = 2
     PAUSED = 3
     QUOTING = 4
+
+
+class Mark(IntEnum):
+    """Bits that come to the State in TOP.state, LEVEL.state and DEPTH.state."""
+
+    CROSSED = 32  # the best bid is above the best ask while trading is continuous
+    HALTED = 64  # a rule of ours has halted it
+    STALE = 128  # the book is not to be trusted
 
 
 EVENT = slot_record(
@@ -78,6 +120,7 @@ class Book(IntEnum):
     LEVEL = 2  # the quantity at one price changed
     TRADE = 3  # a trade
     STATUS = 4  # trading state changed: a TOP record whose `state` is new
+    CLEARED = 5  # all levels of an instrument are gone: a TOP record
 
 
 _ANSWERS = [
@@ -140,6 +183,7 @@ BOOK_RING = {
     "level": (int(Book.LEVEL), LEVEL),
     "trade": (int(Book.TRADE), TRADE),
     "status": (int(Book.STATUS), TOP),
+    "cleared": (int(Book.CLEARED), TOP),
 }
 RISK_RING = {"risk": (-1, RISK)}
 

@@ -17,12 +17,13 @@ from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_f
 from workers.instruments import Names
 from workers.kernels import positions
 from workers.kernels.positions import HELD
-from workers.records import MONEY_SCALE, RISK, TOP, lined
+from workers.records import MONEY_SCALE, RISK, TOP, Mark, lined
 from workers.records import Book as Kind
 from workers.stage import TURN_RECORDS, Links, Stage
 
 # Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
 CONVENTION = 1
+DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.HALTED)  # a mark is not taken from such a book
 UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
 
 COUNTERS = record(
@@ -31,6 +32,7 @@ COUNTERS = record(
         ("marks", "i8"),  # changed the value of a portfolio
         ("unchanged", "i8"),  # top records that left the mid where it was
         ("not_held", "i8"),
+        ("untrusted", "i8"),  # tops of a book that is stale, crossed or halted by a rule
         ("one_sided", "i8"),  # no bid or no ask: the mark before stays
         ("refused", "i8"),  # a price beyond every bound
         ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
@@ -163,6 +165,7 @@ class Risk(Stage):
                     "risk.not_held",
                     "risk.one_sided",
                     "risk.refused",
+                    "risk.untrusted",
                     "risk.passed_by",
                 ),
             ),
@@ -329,6 +332,8 @@ def take(state, writer, top):
         tally.passed_by += 1
     elif at(state + KNOWN_AT + int(top.instrument), KNOWN).what == NOT_HELD:
         tally.not_held += 1
+    elif top.state & DOUBTFUL:
+        tally.untrusted += 1
     elif top.bid <= 0 or top.ask <= 0:
         tally.one_sided += 1
     elif marked(desk.positions, top.instrument) == top.bid + top.ask:

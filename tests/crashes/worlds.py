@@ -23,7 +23,7 @@ from tests.crashes.layout import (
     WORDS,
     WORLD,
 )
-from workers import book, risk
+from workers import answers, risk
 from workers.kernels import orderbook, positions
 from workers.records import EVENT, TOP, Event, Side, lined
 from workers.records import Book as Kind
@@ -96,9 +96,9 @@ def events(count: int) -> np.ndarray:
 def book_template() -> np.ndarray:
     """An empty book, with level records going out."""
     state = lined(stages.BOOKS_AT + -(-orderbook.bytes_needed(LIMITS) // LINE) * LINE)
-    assert book.NOTES_AT + LIMITS.instruments * book.NOTE_SIZE <= stages.BOOKS_AT
+    assert answers.NOTES_AT + LIMITS.instruments * answers.NOTE_SIZE <= stages.BOOKS_AT
     orderbook.create(state.ctypes.data + stages.BOOKS_AT, LIMITS)
-    keeper = at(state.ctypes.data, book.KEEPER)
+    keeper = at(state.ctypes.data, answers.KEEPER)
     keeper.timing.ns_per_cycle = 1.0
     keeper.levels, keeper.instruments = 1, LIMITS.instruments
     return state
@@ -130,7 +130,7 @@ def pattern_of(name: str, count: int) -> Pattern:
     if kind == stages.TOY:
         inputs, template, most = toy_inputs(count), lined(8 * toy.STATE_WORDS), toy.OUTPUTS_MAX
     elif kind == stages.BOOK:
-        inputs, template, most = events(count), book_template(), book.OUTPUTS_MAX
+        inputs, template, most = events(count), book_template(), answers.OUTPUTS_MAX
     else:
         inputs, template, most = tops(count), risk_template(), HOLDINGS.portfolios
     outputs, given_after = undisturbed(kind, template, inputs)

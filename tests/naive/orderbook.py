@@ -42,14 +42,20 @@ class Books:
         kind = message.kind
         if kind not in list(Event):
             return Outcome.BAD_KIND
-        if kind >= Event.TRADE:
+        if kind >= Event.TRADE and kind not in (Event.SET, Event.CLEAR, Event.MODIFY):
             return Outcome.IGNORED
         refusal = self.refusal(message)
         if refusal is not None:
             return refusal
         if kind == Event.ADD:
             return self.enter(message.instrument, message.order, message)
+        if kind == Event.SET:
+            return self.set_level(message)
+        if kind == Event.CLEAR:
+            return self.clear(message.instrument)
         side, price = self.places[message.instrument, message.order]
+        if kind == Event.MODIFY:
+            return self.modify(message, side, price)
         if kind == Event.DELETE:
             self.remove(message.instrument, message.order)
             return Outcome.APPLIED
@@ -65,14 +71,20 @@ class Books:
         kind, instrument = message.kind, message.instrument
         if not 0 <= instrument < self.limits.instruments:
             return Outcome.BAD_INSTRUMENT
-        if kind == Event.ADD and message.side not in (0, 1):
+        if kind == Event.CLEAR:
+            return None
+        if kind in (Event.ADD, Event.SET) and message.side not in (0, 1):
             return Outcome.BAD_SIDE
-        if kind != Event.DELETE and message.quantity <= 0:
+        least = {Event.DELETE: message.quantity, Event.SET: 0}.get(kind, 1)
+        if message.quantity < least:
             return Outcome.BAD_QUANTITY
-        if kind in (Event.ADD, Event.REPLACE) and message.quantity > QUANTITY_MAX:
+        entering = kind in (Event.ADD, Event.REPLACE, Event.SET, Event.MODIFY)
+        if entering and message.quantity > QUANTITY_MAX:
             return Outcome.BAD_QUANTITY
-        if kind in (Event.ADD, Event.REPLACE, Event.EXECUTE_AT) and message.price <= 0:
+        if (entering or kind == Event.EXECUTE_AT) and message.price <= 0:
             return Outcome.BAD_PRICE
+        if kind == Event.SET:
+            return Outcome.BAD_PRICE if 2 * message.price > QUANTITY_MAX else None
         if kind != Event.ADD and (instrument, message.order) not in self.places:
             return Outcome.UNKNOWN_ORDER
         renamed = kind == Event.REPLACE and message.other != message.order
@@ -110,6 +122,48 @@ class Books:
             for order, quantity in queue
         ]
         self.note(message.instrument, side, price)
+        return Outcome.APPLIED
+
+    def modify(self, message: Message, side: int, price: int) -> Outcome:
+        queue = self.sides[message.instrument, side][price]
+        left = dict(queue)[message.order]
+        if message.price == price and message.quantity <= left:
+            self.resize(message.instrument, side, price, message.order, message.quantity)
+            return Outcome.APPLIED
+        self.remove(message.instrument, message.order)
+        outcome = self.enter(message.instrument, message.order, message._replace(side=side))
+        self.lost_replaces += outcome != Outcome.APPLIED
+        return outcome
+
+    def set_level(self, message: Message) -> Outcome:
+        """A level is one order, whose id is made of its price and side."""
+        instrument, order = message.instrument, 2 * message.price + message.side
+        if (instrument, order) not in self.places:
+            if not message.quantity:
+                return Outcome.APPLIED
+            return self.enter(instrument, order, message)
+        side, price = self.places[instrument, order]
+        if not message.quantity:
+            self.remove(instrument, order)
+            return Outcome.APPLIED
+        queue = self.sides[instrument, side][price]
+        total = sum(quantity for _, quantity in queue) - dict(queue)[order] + message.quantity
+        if message.quantity > dict(queue)[order] and total > QUANTITY_MAX:
+            return Outcome.BAD_QUANTITY
+        self.resize(instrument, side, price, order, message.quantity)
+        return Outcome.APPLIED
+
+    def resize(self, instrument: int, side: int, price: int, order: int, quantity: int) -> None:
+        queue = self.sides[instrument, side][price]
+        new = [(other, quantity if other == order else rest) for other, rest in queue]
+        if new != queue:
+            self.sides[instrument, side][price] = new
+            self.note(instrument, side, price)
+
+    def clear(self, instrument: int) -> Outcome:
+        for side in (0, 1):
+            self.sides[instrument, side] = {}
+        self.places = {key: place for key, place in self.places.items() if key[0] != instrument}
         return Outcome.APPLIED
 
     def remove(self, instrument: int, order: int) -> None:

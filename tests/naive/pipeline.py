@@ -1,5 +1,10 @@
 """The stages between the log and the outside as anybody would write them: what must come out."""
 
+import zlib
+from collections import Counter
+from decimal import Decimal
+from itertools import zip_longest
+
 import numpy as np
 
 from tests.naive.orderbook import Books, Message
@@ -7,8 +12,24 @@ from tests.naive.risk import Risk
 from workers.book import BookOptions
 from workers.kernels.orderbook import Limits, Outcome
 from workers.kernels.positions import PRICE_LIMIT
-from workers.records import LEVEL, MONEY_SCALE, RISK, TOP, TRADE, Book, Event, Flag, Side, empty
+from workers.records import (
+    LEVEL,
+    MONEY_SCALE,
+    RISK,
+    TOP,
+    TRADE,
+    Book,
+    Checksum,
+    Event,
+    Flag,
+    Mark,
+    Side,
+    State,
+    empty,
+)
 from workers.risk import CONVENTION, RiskOptions, load_scenarios
+
+WITH_FLAGS = (*range(Event.ADD, Event.STATUS), Event.SET, Event.CLEAR, Event.MODIFY)
 
 
 class NaiveBook:
@@ -16,49 +37,140 @@ class NaiveBook:
 
     def __init__(self, options: BookOptions, instruments: int) -> None:
         self.books = Books(Limits(options.orders, options.levels, instruments))
-        self.levels, self.states = options.publish_levels, [0] * instruments
-        self.records: list[np.ndarray] = []
+        self.levels = options.publish_levels
+        self.states = [0] * instruments  # State and Mark
+        self.moved = [False] * instruments
+        self.early = [False] * instruments
+        self.scales = [(0, 0)] * instruments  # price scale, decimals of a lot
+        self.traded, self.volumes = [(0, 0)] * instruments, [0] * instruments
+        self.counts: Counter[str] = Counter()
+        self.records: list[bytes] = []
 
     def take(self, event: np.ndarray) -> None:
         """Fold one event in."""
         message = Message(**{name: int(event[name]) for name in Message._fields})
-        outcome, instrument, self.index = self.books.apply(message), message.instrument, 0
-        traded, kind = self.books.traded, message.kind
+        self.index, self.event, instrument = 0, event, message.instrument
+        flags = int(event["flags"])
+        outcome = self.books.apply(message)
+        self.counts[outcome.name.lower()] += 1
+        if not 0 <= instrument < len(self.states):
+            return
+        traded = self.books.traded
         if traded[1] > 0:
-            self.trade(event, self.books.changes[0][0], *traded[:2])
-        elif outcome == Outcome.IGNORED and 0 <= instrument < len(self.states):
-            if kind == Event.STATUS:
-                self.states[instrument] = int(event["flags"])
-                self.top(event, Book.STATUS)
-            elif kind in (Event.TRADE, Event.CROSS) and message.quantity > 0:
-                self.trade(event, message.side, message.price, message.quantity)
+            self.trade(self.books.changes[0][0], *traded[:2])
+        elif outcome == Outcome.IGNORED:
+            self.inform(message, flags)
+        elif outcome in (Outcome.ORDERS_FULL, Outcome.LEVELS_FULL):
+            self.doubt(instrument)
         for side, price, quantity, orders in self.books.changes if self.levels else ():
             self.answer(
-                event, LEVEL, kind=Book.LEVEL, side=side, price=price, quantity=quantity,
+                LEVEL, kind=Book.LEVEL, side=side, price=price, quantity=quantity,
                 orders=orders, state=self.states[instrument],
             )  # fmt: skip
-        if self.books.top_moved:
-            self.top(event, Book.TOP)
+        if message.kind == Event.CLEAR:
+            self.top(Book.CLEARED)
+        self.moved[instrument] |= self.books.top_moved
+        if self.moved[instrument] and not (message.kind in WITH_FLAGS and flags & Flag.PART):
+            self.moved[instrument] = False
+            self.cross(instrument)
+            self.top(Book.TOP)
 
-    def trade(self, event: np.ndarray, side: int, price: int, quantity: int) -> None:
+    def inform(self, message: Message, flags: int) -> None:
+        """What no book holds."""
+        instrument, kind = message.instrument, message.kind
+        if kind == Event.STATUS:
+            kept = self.states[instrument] & (Mark.CROSSED | Mark.STALE)
+            self.states[instrument] = kept | flags
+            self.top(Book.STATUS)
+        elif kind in (Event.TRADE, Event.CROSS) and message.quantity > 0:
+            self.trade(message.side, message.price, message.quantity)
+        elif kind == Event.DIRECTORY:
+            self.scales[instrument] = message.quantity, flags // 16
+        elif kind == Event.STALE:
+            self.doubt(instrument)
+        elif kind == Event.FRESH and self.states[instrument] & Mark.STALE:
+            self.states[instrument] -= Mark.STALE
+            self.moved[instrument] = True
+            self.counts["fresh"] += 1
+            self.top(Book.STATUS)
+        elif kind == Event.CHECK:
+            texts = {Checksum.KRAKEN: self.kraken, Checksum.OKX: self.okx}
+            text = texts[Checksum(flags)](message) if flags in texts else None
+            good = text is not None and zlib.crc32(text.encode()) == message.order
+            self.counts["checks_passed" if good else "checks_failed"] += 1
+            if not good:
+                self.doubt(instrument)
+
+    def doubt(self, instrument: int) -> None:
+        if not self.states[instrument] & Mark.STALE:
+            self.states[instrument] += Mark.STALE
+            self.counts["stale"] += 1
+            self.top(Book.STATUS)
+
+    def cross(self, instrument: int) -> None:
+        """Whether the book came to be crossed, or stopped to be."""
+        (bid, _), (ask, _) = [best[0] if best else (0, 0) for best in self.best(instrument)]
+        state = self.states[instrument]
+        if not ask or bid <= ask:
+            self.states[instrument] = state & ~Mark.CROSSED
+            self.early[instrument] = False
+            return
+        told, traded = state & 31, self.traded[instrument][1] > 0
+        if told == State.TRADING or (told == State.UNKNOWN and traded):
+            self.counts["crossed"] += not state & Mark.CROSSED
+            self.states[instrument] = state | Mark.CROSSED
+        else:
+            self.counts["crossed_early"] += not self.early[instrument]
+            self.early[instrument] = True
+
+    def shown(self, instrument: int, depth: int) -> list[list[tuple[str, str]]]:
+        """The best levels of both sides with prices and quantities as decimals."""
+        scale, lot = self.scales[instrument]
+        unit, lots = Decimal(max(scale, 1)), Decimal(10) ** lot
+        return [
+            [
+                (Decimal(price) / unit, Decimal(sum(q for _, q in queue)) / lots)
+                for price, queue in self.books.depth(instrument, side)[:depth]
+            ]
+            for side in (Side.BID, Side.ASK)
+        ]
+
+    def kraken(self, message: Message) -> str:
+        bids, asks = self.shown(message.instrument, 10)
+        digits = []
+        for price, quantity in asks + bids:
+            digits.append(f"{price:.{message.price}f}".replace(".", "").lstrip("0") or "0")
+            digits.append(f"{quantity:.{message.quantity}f}".replace(".", "").lstrip("0") or "0")
+        return "".join(digits)
+
+    def okx(self, message: Message) -> str:
+        bids, asks = self.shown(message.instrument, 25)
+        turns = [level for pair in zip_longest(bids, asks) for level in pair if level]
+        return ":".join(f"{number.normalize():f}" for level in turns for number in level)
+
+    def trade(self, side: int, price: int, quantity: int) -> None:
+        event = self.event
+        instrument, unprinted = int(event["instrument"]), int(event["flags"]) & Flag.UNPRINTED
+        self.traded[instrument] = (price, quantity)
+        self.volumes[instrument] += 0 if unprinted else quantity
         self.answer(
-            event, TRADE, kind=Book.TRADE, side=side, price=price, quantity=quantity,
-            order=event["order"], match=event["other"], state=int(event["flags"]) & Flag.UNPRINTED,
+            TRADE, kind=Book.TRADE, side=side, price=price, quantity=quantity,
+            order=event["order"], match=event["other"], state=unprinted,
         )  # fmt: skip
 
-    def top(self, event: np.ndarray, kind: Book) -> None:
-        instrument = int(event["instrument"])
+    def top(self, kind: Book) -> None:
+        instrument = int(self.event["instrument"])
         (bid, bids), (ask, asks) = [best[0] if best else (0, 0) for best in self.best(instrument)]
         self.answer(
-            event, TOP, kind=kind, side=Side.NONE, bid=bid, bid_quantity=bids, ask=ask,
+            TOP, kind=kind, side=Side.NONE, bid=bid, bid_quantity=bids, ask=ask,
             ask_quantity=asks, state=self.states[instrument],
         )  # fmt: skip
 
     def best(self, instrument: int) -> list[list[tuple[int, int]]]:
         return self.books.tops(instrument)
 
-    def answer(self, event: np.ndarray, layout: np.dtype, **fields: int) -> None:
-        record = empty(layout, 1)[0]
+    def answer(self, layout: np.dtype, **fields: int) -> None:
+        record, event = empty(layout, 1)[0], self.event
         record["sequence"] = len(self.records) + 1
         record["cause"], record["time_ns"] = event["sequence"], event["time_ns"]
         record["instrument"], record["index"] = event["instrument"], self.index
@@ -86,6 +198,7 @@ class NaiveRisk:
         if top["kind"] != Book.TOP or not self.holds(instrument):
             return
         good = bid > 0 and ask > 0 and max(bid, ask) <= PRICE_LIMIT
+        good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.HALTED)
         if not good or self.marks.get(instrument) == bid + ask:
             return
         self.marks[instrument] = bid + ask

@@ -126,8 +126,8 @@ def test_only_the_dead_are_removed(place, made):
         refused = corelane("segments", "rm", other, code=2)
         assert "is running already" in refused.err
         told = segments.remove(made)
-        assert told == f"removed 7 segments of {made}, and 1 half-made"
-        assert not half.exists()
+        assert told.startswith(f"removed 7 segments of {made}")
+        assert not half.exists()  # swept by this call, or by another pipeline's start
         assert memory.names(made) == []
         assert memory.names(other) == [held.name]
         held.close()

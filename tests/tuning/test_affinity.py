@@ -1,5 +1,6 @@
 """A thread runs where we said, or we are told that it does not."""
 
+import ast
 import os
 import signal
 import threading
@@ -199,20 +200,27 @@ AUTOGROUP = Path("/proc/self/autogroup")
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel groups nothing by sessions")
 def test_among_sessions_it_is_the_session_that_goes_first():
-    def told() -> str:
-        return AUTOGROUP.read_text().split()[-1]
+    def told() -> str:  # nothing at all where the session is of no group of its own
+        return AUTOGROUP.read_text().partition("nice ")[2].strip()
 
     def work():
         before = told()
         go_along(nicer=5)  # of a session with others in it, like that of a shell
         shared = told()
         os.setsid()
+        alone = told()
         go_along(nicer=5)
         own = told()
+        time.sleep(0.2)  # without CAP_SYS_ADMIN it may be changed ten times a second
         go_first()
-        return shared == before, own, told() if os.geteuid() == 0 else "-20"
+        return shared == before, alone, own, told()
 
-    assert in_child(work) == str((True, str(nice_now() + 5), "-20"))
+    shared, alone, own, first = ast.literal_eval(in_child(work))
+    assert shared
+    if not alone:
+        pytest.skip("sessions are of no groups here")
+    assert own == str(nice_now() + 5)
+    assert first in (["-20"] if os.geteuid() == 0 else [own])
 
 
 def test_a_child_goes_first_and_nobody_is_no_error():

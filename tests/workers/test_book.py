@@ -5,17 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf.jit import compiled
-from tests.naive.orderbook import Books, Message
+from tests.naive.orderbook import Message
+from tests.naive.pipeline import NaiveBook
 from tests.workers.joined import joint, turn_until_finished
-from workers.book import OUTPUTS_MAX, Book, BookOptions
+from workers.answers import OUTPUTS_MAX
+from workers.book import Book, BookOptions
 from workers.depth import LEVELS
-from workers.kernels.orderbook import Limits, Outcome
-from workers.records import EVENT, LEVEL, TOP, TRADE, Event, Flag, Side, State, empty
+from workers.kernels.orderbook import Outcome
+from workers.records import EVENT, Event, Flag, Mark, Side, State, empty
 from workers.records import Book as Kind
 
 INSTRUMENTS = 3
 OPTIONS = BookOptions(orders=12, levels=8, publish_levels=True)
-LIMITS = Limits(OPTIONS.orders, OPTIONS.levels, INSTRUMENTS)
 EXAMPLES = 100 if compiled() else 25
 
 IDS = st.integers(1, 9)
@@ -29,7 +30,12 @@ MESSAGES = st.builds(
     price=st.integers(98, 104),
     quantity=st.sampled_from([1, 2, 5, 100, 0]),
 )
-STREAMS = st.lists(st.tuples(MESSAGES, st.sampled_from([0, 0, 1, 2, 3])), max_size=60)
+FLAGS = st.sampled_from([0, 0, 1, 2, 3, Flag.PART, Flag.PART | Flag.UNPRINTED, Mark.HALTED])
+STREAMS = st.lists(st.tuples(MESSAGES, FLAGS), max_size=60)
+COUNTED = (
+    *(outcome.name.lower() for outcome in Outcome),
+    *("checks_passed", "checks_failed", "stale", "fresh", "crossed", "crossed_early"),
+)
 
 
 def events_of(stream) -> np.ndarray:
@@ -40,67 +46,6 @@ def events_of(stream) -> np.ndarray:
             event[name] = value
         event["flags"], event["time_ns"] = flags, 1000 + number
     return events
-
-
-class Naive:
-    """What should go out, as plain tuples; and what becomes of each event."""
-
-    def __init__(self) -> None:
-        self.books = Books(LIMITS)
-        self.states = dict.fromkeys(range(INSTRUMENTS), 0)
-        self.volumes = dict.fromkeys(range(INSTRUMENTS), 0)
-        self.traded = dict.fromkeys(range(INSTRUMENTS), (0, 0))
-        self.counts = dict.fromkeys((outcome.name.lower() for outcome in Outcome), 0)
-
-    def top(self, instrument: int) -> tuple:
-        best = [level[0] if level else (0, 0) for level in self.books.tops(instrument)]
-        (bid, bid_quantity), (ask, ask_quantity) = best
-        return bid, ask, bid_quantity, ask_quantity
-
-    def apply(self, message: Message, flags: int) -> list[tuple]:
-        outcome = self.books.apply(message)
-        self.counts[outcome.name.lower()] += 1
-        outputs = []
-        price, quantity, _ = self.books.traded
-        if quantity:
-            side = self.books.changes[0][0]
-            outputs.append(self.trade(message, side, price, quantity, flags))
-        elif outcome == Outcome.IGNORED and 0 <= message.instrument < INSTRUMENTS:
-            outputs += self.inform(message, flags)
-        for side, price, quantity, orders in self.books.changes:
-            outputs.append(("level", side, price, quantity, orders))
-        if self.books.top_moved:
-            outputs.append(("top", *self.top(message.instrument)))
-        return outputs
-
-    def inform(self, message: Message, flags: int) -> list[tuple]:
-        if message.kind == Event.STATUS:
-            self.states[message.instrument] = flags
-            return [("status", *self.top(message.instrument))]
-        if message.kind in (Event.TRADE, Event.CROSS) and message.quantity > 0:
-            traded = (message.side, message.price, message.quantity)
-            return [self.trade(message, *traded, flags)]
-        return []
-
-    def trade(self, message: Message, side, price, quantity, flags) -> tuple:
-        unprinted = flags & Flag.UNPRINTED
-        self.traded[message.instrument] = (price, quantity)
-        self.volumes[message.instrument] += 0 if unprinted else quantity
-        return ("trade", side, price, quantity, message.order, message.other, unprinted)
-
-
-def plain(record) -> tuple:
-    """A book record as the naive twin says it."""
-    one = np.array([record]).view(TOP)
-    if record["kind"] == Kind.TRADE:
-        one = one.view(TRADE)
-        names = ("side", "price", "quantity", "order", "match", "state")
-        return ("trade", *(int(one[name][0]) for name in names))
-    if record["kind"] == Kind.LEVEL:
-        one = one.view(LEVEL)
-        return ("level", *(int(one[name][0]) for name in ("side", "price", "quantity", "orders")))
-    name = "top" if record["kind"] == Kind.TOP else "status"
-    return (name, *(int(record[each]) for each in ("bid", "ask", "bid_quantity", "ask_quantity")))
 
 
 def book_of(at, events: np.ndarray, options=OPTIONS) -> tuple[Book, np.ndarray]:
@@ -120,20 +65,16 @@ def book_of(at, events: np.ndarray, options=OPTIONS) -> tuple[Book, np.ndarray]:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(stream=STREAMS)
 def test_the_stage_says_what_the_obvious_books_say(stream):
-    naive = Naive()
-    expected = [naive.apply(*each) for each in stream]
+    naive, events = NaiveBook(OPTIONS, INSTRUMENTS), events_of(stream)
+    for number, event in enumerate(events, 1):
+        event["sequence"] = number  # as the ring will say
+        naive.take(event)
     with joint(Book, rows=INSTRUMENTS) as at:
-        stage, records = book_of(at, events_of(stream))
-        causes = [(n, i) for n, outputs in enumerate(expected, 1) for i in range(len(outputs))]
-        assert [plain(record) for record in records] == [each for row in expected for each in row]
-        assert (
-            list(zip(records["cause"].tolist(), records["index"].tolist(), strict=True)) == causes
-        )
-        assert records["sequence"].tolist() == list(range(1, len(records) + 1))
-        assert (records["time_ns"] == 999 + records["cause"]).all()
-        assert max(map(len, expected), default=0) <= OUTPUTS_MAX
+        stage, records = book_of(at, events)
+        assert records.tobytes() == b"".join(naive.records)
+        assert records["index"].max(initial=0) < OUTPUTS_MAX
         counters = at.counters("book")
-        assert {name: counters[name] for name in naive.counts} == naive.counts
+        assert {name: counters[name] for name in COUNTED} == {n: naive.counts[n] for n in COUNTED}
         assert counters["received"] == len(stream)
         assert at.balanced()
         check_depth(at, naive)
@@ -141,7 +82,7 @@ def test_the_stage_says_what_the_obvious_books_say(stream):
         assert at.targets["book"].ended
 
 
-def check_depth(at, naive: Naive) -> None:
+def check_depth(at, naive: NaiveBook) -> None:
     """The depth board shows the naive books."""
     for instrument, row in enumerate(at.links.boards["depth"].all()):
         for side, name in ((Side.BID, "bid"), (Side.ASK, "ask")):

@@ -3,7 +3,7 @@ import pytest
 from ringbuf.atomics import at
 from tests.naive.orderbook import Message
 from tests.workers.books import Books
-from workers.kernels import bookview, levels, orderbook, orders
+from workers.kernels import bookview, levels, orders, resting
 from workers.kernels.bookview import Fault
 from workers.kernels.orderbook import ORDERS_AT, Limits
 from workers.records import Event, Side
@@ -95,21 +95,21 @@ def test_any_difference_shows_in_the_digest(stream):
 
 
 def level(books, price=100, side=0):
-    block = int(orderbook.levels_of(books.address))
+    block = int(resting.levels_of(books.address))
     return at(levels.level_at(block, levels.find(block, 2 + side, price)), levels.LEVEL)
 
 
 def order(books, order_id):
     number = bookview.find_order(books.address, 1, order_id)
-    return at(orderbook.order_at(books.address, number), orders.ORDER)
+    return at(resting.order_at(books.address, number), orders.ORDER)
 
 
 def level_header(books):
-    return at(int(orderbook.levels_of(books.address)), levels.LEVELS)
+    return at(int(resting.levels_of(books.address)), levels.LEVELS)
 
 
 def wrong_slot(books):
-    slot = orderbook.slot_of(books.address, 1, 2)
+    slot = resting.slot_of(books.address, 1, 2)
     at(int(slot), orders.SLOT).word = 0
 
 

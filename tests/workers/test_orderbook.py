@@ -9,7 +9,7 @@ from ringbuf.jit import compiled
 from tests.naive.orderbook import Books as NaiveBooks
 from tests.naive.orderbook import Message
 from tests.workers.books import Books
-from workers.kernels import bookview, orderbook
+from workers.kernels import bookview, orderbook, resting
 from workers.kernels.levels import LEVELS
 from workers.kernels.orderbook import ORDERS_AT, QUANTITY_MAX, Limits, Outcome
 from workers.records import Event
@@ -28,7 +28,7 @@ def mostly(good, *odd):
 ids = st.sampled_from([INT64_MIN, 0, 8, INT64_MAX])
 messages = st.builds(
     Message,
-    kind=mostly(st.sampled_from([1, 1, 1, 2, 3, 4, 5, 6, 6]), 0, *range(7, 14), 255),
+    kind=mostly(st.sampled_from([1, 1, 1, 2, 3, 4, 5, 6, 6, 13, 13, 19]), 0, *range(7, 21), 255),
     instrument=mostly(st.integers(0, 1), INT64_MAX >> 32, -1, 2),
     order=ids,
     other=ids,
@@ -206,7 +206,7 @@ def test_a_replace_that_finds_no_level_loses_its_order_and_counts_it():
 
 def test_a_side_that_the_arena_cannot_lengthen_is_full():
     books = Books(Limits(orders=100, levels=50, instruments=1))
-    levels = at(int(orderbook.levels_of(books.address)), LEVELS)
+    levels = at(int(resting.levels_of(books.address)), LEVELS)
     levels.arena_end = levels.arena_at + 16 * 8  # one block of eight entries
     outcomes = [books.apply(add(order, 100 + order)) for order in range(9)]
     assert outcomes == [Outcome.APPLIED] * 8 + [Outcome.LEVELS_FULL]

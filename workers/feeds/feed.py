@@ -8,7 +8,7 @@ __all__ = ["EQUATIONS", "FEED_COUNTERS", "Feed", "FeedError"]
 
 # What must balance at any moment between two calls: sum of the left = sum of the right.
 EQUATIONS = [
-    (("messages", "announced"), ("events", "ignored", "bad_values")),
+    (("messages", "announced", "further"), ("events", "ignored", "bad_values")),
 ]
 
 
@@ -23,9 +23,11 @@ class Feed(Protocol):
     `instrument` is the feed's own code of the instrument; `source`, `sequence` and `arrived_ns`
     stay 0 for ingest to fill. An instrument is announced by a DIRECTORY event before its first
     use: 24 bytes of symbol, ASCII, padded with spaces, lie in `order`, `other` and `price` as in
-    memory, and `quantity` is the number of price units in one unit of currency.
+    memory, `quantity` is the number of price units in one unit of currency, and `flags` tell the
+    decimals of a lot (LOT_DECIMALS). Between a STALE and a FRESH event its book is not trusted.
     """
 
+    live: bool  # nothing now does not mean that the others have to wait
     finished: bool  # nothing will come any more
     trouble: str  # why the source broke off or gave nothing; empty while all is well
 
@@ -37,6 +39,9 @@ class Feed(Protocol):
 
     def progress(self) -> float:
         """How much of the source is read, 0 to 1; nan where it has no known end."""
+
+    def resync(self, code: int) -> None:
+        """The book of an instrument came out wrong: show all of it anew, where that can be."""
 
     def close(self) -> None:
         """Let go of the source; a second call does nothing."""

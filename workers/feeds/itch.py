@@ -35,6 +35,8 @@ class ItchOptions(
 class ItchFeed:
     """A file of length-prefixed ITCH 5.0 messages; see `Feed` for what its events hold."""
 
+    live = False
+
     def __init__(self, options: ItchOptions, counters: int) -> None:
         self.finished = False
         self._options, self._counters = options, counters
@@ -76,6 +78,9 @@ class ItchFeed:
             if written:
                 return written
         return 0
+
+    def resync(self, code: int) -> None:
+        """Nothing to do: what is kept gives the same again."""
 
     def progress(self) -> float:
         """How much of the file is read, 0 to 1."""

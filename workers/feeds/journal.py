@@ -25,6 +25,8 @@ class JournalOptions(
 class JournalFeed:
     """Reads the events of a journal; what comes out of them is what came out of the run."""
 
+    live = False
+
     def __init__(self, options: JournalOptions, counters: int) -> None:
         self.finished = False
         self.trouble = ""
@@ -66,6 +68,9 @@ class JournalFeed:
         counters.bytes += events.nbytes
         self.finished = self._next > self._last
         return len(events)
+
+    def resync(self, code: int) -> None:
+        """Nothing to do: what is kept gives the same again."""
 
     def progress(self) -> float:
         """How much is read, 0 to 1."""

@@ -51,6 +51,8 @@ class LobsterFeed:
     the exchange's own time of day.
     """
 
+    live = False
+
     def __init__(self, options: LobsterOptions, counters: int) -> None:
         self.finished = False
         self._options, self._counters = options, counters
@@ -92,6 +94,9 @@ class LobsterFeed:
         if self._whole is not None:
             return self._hand_out(self._whole, target, limit)
         return self._decode(target, limit)
+
+    def resync(self, code: int) -> None:
+        """Nothing to do: what is kept gives the same again."""
 
     def progress(self) -> float:
         """How much of the file is read, 0 to 1."""

@@ -79,6 +79,7 @@ class SyntheticFeed:
     """A made-up day; see `Feed` for what its events hold."""
 
     trouble = ""  # nothing to break off
+    live = False
 
     def __init__(self, options: SyntheticOptions, counters: int) -> None:
         self.finished = False
@@ -108,6 +109,9 @@ class SyntheticFeed:
         self._start += int(self._state["consumed"])
         self.finished = day.over and self._start == self._end
         return written
+
+    def resync(self, code: int) -> None:
+        """Nothing to do: what is kept gives the same again."""
 
     def progress(self) -> float:
         """How much of the day is made, 0 to 1."""

@@ -9,7 +9,7 @@ from ringbuf.atomics import at, prefetch_write
 from ringbuf.jit import kernel
 from workers.kernels import levels as ladder
 from workers.kernels import orders as pool
-from workers.kernels.orderbook import ORDER, ORDERS_AT, levels_of, listed, order_at
+from workers.kernels.resting import ORDER, ORDERS_AT, levels_of, listed, order_at
 from workers.records import Event
 
 FAR, MIDDLE, NEAR = 24, 12, 6  # events ahead

@@ -10,7 +10,7 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from workers.kernels import levels as ladder
 from workers.kernels import orders as pool
-from workers.kernels.orderbook import (
+from workers.kernels.resting import (
     BOOK,
     LEVEL,
     ORDER,

@@ -15,6 +15,14 @@ FEED_COUNTERS = record(
         ("skipped_bytes", "i8"),  # bytes that belong to no message: unknown, badly framed, cut off
         ("truncated", "i8"),  # 1: the input ended inside a frame, or broke off
         ("bytes", "i8"),  # bytes consumed, the skipped ones among them
+        ("duplicates", "i8"),  # messages that had come before, on another line or this one
+        ("gaps", "i8"),  # stretches of messages that did not come in time
+        ("lost", "i8"),  # messages that never came; books concerned were marked stale
+        ("recovered", "i8"),  # messages that came on being asked for again
+        ("out_of_order", "i8"),  # messages that came after a later one, and were put in their place
+        ("resyncs", "i8"),  # snapshots taken after the first
+        ("connects", "i8"),  # times that a live source was joined
+        ("further", "i8"),  # events beyond the first of a message, and those that no message gave
         ("types", "i8", (256,)),  # messages per type byte
     ]
 )

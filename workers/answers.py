@@ -1,0 +1,312 @@
+"""What follows from an event: the records of the book ring, and the rows of the depth board."""
+
+from ringbuf.atomics import at
+from ringbuf.jit import kernel
+from ringbuf.record import LINE, offset, record
+from ringbuf.ring import claim, publish
+from workers import depth
+from workers.hop import HOP
+from workers.kernels import orderbook
+from workers.kernels.checksum import agrees
+from workers.kernels.orderbook import BOOK, Outcome
+from workers.records import LEVEL, LOT_DECIMALS, TOP, TRADE, Event, Flag, Mark, Side, State
+from workers.records import Book as Kind
+
+OUTPUTS_MAX = 4  # two levels, a state and a top: no event gives more
+STATES = 31  # bits of State; those of Mark are above
+CROSSED, HALTED, STALE = int(Mark.CROSSED), int(Mark.HALTED), int(Mark.STALE)
+
+COUNTERS = record(
+    [
+        ("received", "i8"),
+        *((outcome.name.lower(), "i8") for outcome in Outcome),
+        ("published", "i8"),
+        ("tops", "i8"),
+        ("levels", "i8"),
+        ("trades", "i8"),
+        ("statuses", "i8"),
+        ("cleared", "i8"),
+        ("checks_passed", "i8"),  # checksums of the venue that the book agreed with
+        ("checks_failed", "i8"),  # and that it did not: it is marked stale then
+        ("stale", "i8"),  # times that a book was marked stale
+        ("fresh", "i8"),  # times that one was whole again
+        ("crossed", "i8"),  # times that a book came to be crossed while trading was continuous
+        ("crossed_early", "i8"),  # and while it was not, where that is nothing unusual
+        ("full", "i8"),  # turns that found the outgoing ring full
+        ("live_orders", "i8"),  # at the end of the last turn
+        ("live_levels", "i8"),
+        ("peak_orders", "i8"),
+        ("lost_replaces", "i8"),
+    ]
+)
+OUTCOMES = offset(COUNTERS, "applied")
+GIVEN = ("tops", "levels", "trades", "statuses", "cleared")
+
+KEEPER = record(
+    [
+        ("timing", HOP),
+        ("book", "i8"),
+        ("board", "i8"),
+        ("counters", "i8"),
+        ("levels", "i8"),  # 1: LEVEL records go out
+        ("target", "i8"),  # the next sequence to publish
+        ("index", "i8"),  # outputs of the event in hand so far
+        ("moved", "i8"),  # instruments whose board row is due, in `list`
+        ("instruments", "i8"),
+    ]
+)
+# Behind the KEEPER, one for each instrument: what the stage knows beside its book.
+NOTE = record(
+    [
+        ("volume", "i8"),
+        ("traded_price", "i8"),
+        ("traded_quantity", "i8"),
+        ("cause", "i8"),
+        ("time_ns", "i8"),
+        ("price_scale", "i8"),  # as announced
+        ("state", "i4"),  # State and bits of Mark
+        ("lot_decimals", "i4"),
+        ("moved", "i4"),  # 1: the top moved in a part of an event that goes on
+        ("due", "i4"),  # 1: stands in the list
+        ("list", "i4"),  # entry n of the list of instruments whose row is due
+        ("early", "i4"),  # 1: it is crossed, before trading is continuous
+    ]
+)
+NOTE_SIZE = NOTE.itemsize
+NOTES_AT = -(-KEEPER.itemsize // LINE) * LINE
+
+
+@kernel
+def take(state, writer, event):
+    """Fold one event in and publish what follows from it; return how many records."""
+    keeper = at(state, KEEPER)
+    tally = at(keeper.counters, COUNTERS)
+    tally.received += 1
+    keeper.index = 0
+    outcome = orderbook.apply(keeper.book, event)
+    count(keeper.counters, int(outcome))
+    header = at(keeper.book, BOOK)
+    if header.traded_quantity > 0:
+        trade(state, writer, event, header.side[0], header.traded_price, header.traded_quantity)
+    elif outcome == Outcome.IGNORED:
+        inform(state, writer, event)
+    elif outcome == Outcome.ORDERS_FULL or outcome == Outcome.LEVELS_FULL:
+        mark(state, writer, event, STALE)
+    if keeper.levels:
+        for change in range(header.changes):
+            level(state, writer, event, change)
+    if header.cleared:
+        top(state, writer, event, Kind.CLEARED)
+        tally.cleared += 1
+    if header.top_moved or header.changes > 0:
+        mark_moved(state, event)
+    if 0 <= event.instrument < keeper.instruments:
+        show_top(state, writer, event, header.top_moved)
+    tally.published += keeper.index
+    return keeper.index
+
+
+@kernel
+def show_top(state, writer, event, moved):
+    """Publish the best prices where they moved, but not before the venue's event is complete."""
+    note = note_of(state, event.instrument)
+    if goes_on(event):
+        note.moved |= moved
+    elif moved or note.moved:
+        note.moved = 0
+        watch_crossed(state, event)
+        top(state, writer, event, Kind.TOP)
+        at(at(state, KEEPER).counters, COUNTERS).tops += 1
+
+
+@kernel
+def goes_on(event):
+    """Whether more of the same venue's event follows."""
+    kind = event.kind
+    flagged = kind <= Event.BREAK or kind == Event.SET or kind == Event.CLEAR
+    return (flagged or kind == Event.MODIFY) and event["flags"] & Flag.PART != 0
+
+
+@kernel
+def watch_crossed(state, event):
+    """Note whether the best bid is above the best ask, which trading does not leave so.
+
+    Before the venue says that an instrument trades, or the first trade shows it, nothing is
+    matched and books cross: that is counted apart, and marks nothing.
+    """
+    book, note = at(state, KEEPER).book, note_of(state, event.instrument)
+    tally = at(at(state, KEEPER).counters, COUNTERS)
+    bid, _ = orderbook.top(book, 2 * event.instrument)
+    ask, _ = orderbook.top(book, 2 * event.instrument + 1)
+    if ask == 0 or bid <= ask:
+        note.state &= ~CROSSED
+        note.early = 0
+        return
+    trading = note.state & STATES
+    if trading == State.TRADING or (trading == State.UNKNOWN and note.traded_quantity > 0):
+        tally.crossed += note.state & CROSSED == 0
+        note.state |= CROSSED
+    else:
+        tally.crossed_early += note.early == 0
+        note.early = 1
+
+
+@kernel
+def count(counters, outcome):
+    """Count one event by what became of it."""
+    at(counters + OUTCOMES + 8 * outcome, ONE).value += 1
+
+
+ONE = record([("value", "i8")])
+
+
+@kernel
+def inform(state, writer, event):
+    """Pass on what the book does not hold: trades, states, and how far it is to be trusted."""
+    keeper, kind = at(state, KEEPER), event.kind
+    if not 0 <= event.instrument < keeper.instruments:
+        return
+    note = note_of(state, event.instrument)
+    if kind == Event.STATUS:
+        note.state = note.state & ~(STATES | HALTED) | event["flags"]
+        status(state, writer, event)
+    elif (kind == Event.TRADE or kind == Event.CROSS) and event.quantity > 0:
+        trade(state, writer, event, event.side, event.price, event.quantity)
+    elif kind == Event.STALE:
+        mark(state, writer, event, STALE)
+    elif kind == Event.FRESH:
+        if note.state & STALE:
+            note.state &= ~STALE
+            note.moved = 1  # for those who did not believe the tops before
+            at(keeper.counters, COUNTERS).fresh += 1
+            status(state, writer, event)
+    elif kind == Event.DIRECTORY:
+        note.price_scale = event.quantity
+        note.lot_decimals = event["flags"] >> LOT_DECIMALS
+    elif kind == Event.CHECK:
+        check(state, writer, event)
+
+
+@kernel
+def check(state, writer, event):
+    """Compare the book with the venue's checksum of it."""
+    keeper, note = at(state, KEEPER), note_of(state, event.instrument)
+    tally = at(keeper.counters, COUNTERS)
+    if agrees(keeper.book, event, note.price_scale, note.lot_decimals):
+        tally.checks_passed += 1
+    else:
+        tally.checks_failed += 1
+        mark(state, writer, event, STALE)
+
+
+@kernel
+def mark(state, writer, event, bit):
+    """Mark an instrument's book, and say so where that is new."""
+    note = note_of(state, event.instrument)
+    if note.state & bit == 0:
+        note.state |= bit
+        at(at(state, KEEPER).counters, COUNTERS).stale += 1
+        status(state, writer, event)
+
+
+@kernel
+def status(state, writer, event):
+    """Publish a state that is new."""
+    top(state, writer, event, Kind.STATUS)
+    at(at(state, KEEPER).counters, COUNTERS).statuses += 1
+
+
+@kernel
+def note_of(state, instrument):
+    """The stage's note on an instrument."""
+    return at(state + NOTES_AT + int(instrument) * NOTE_SIZE, NOTE)
+
+
+@kernel
+def answer(state, writer, event):
+    """Claim the next record and fill in which event it answers; the address."""
+    keeper = at(state, KEEPER)
+    address = claim(writer, keeper.target)
+    record_ = at(address, TOP)
+    record_.cause, record_.time_ns = event.sequence, event.time_ns
+    record_.instrument, record_.index = event.instrument, keeper.index
+    return address
+
+
+@kernel
+def send(state, writer):
+    """Publish the record that was claimed."""
+    keeper = at(state, KEEPER)
+    publish(writer, keeper.target, keeper.timing.born, keeper.timing.now)
+    keeper.target += 1
+    keeper.index += 1
+
+
+@kernel
+def trade(state, writer, event, side, price, quantity):
+    """Publish a trade; one that is not to be printed adds no volume."""
+    record_ = at(answer(state, writer, event), TRADE)
+    note = note_of(state, event.instrument)
+    record_.price, record_.quantity = price, quantity
+    record_.order, record_.match = event.order, event.other
+    record_.kind, record_.side = Kind.TRADE, side
+    record_.state = event["flags"] & Flag.UNPRINTED
+    note.traded_price, note.traded_quantity = price, quantity
+    if not event["flags"] & Flag.UNPRINTED:
+        note.volume += quantity
+    send(state, writer)
+    mark_moved(state, event)
+    at(at(state, KEEPER).counters, COUNTERS).trades += 1
+
+
+@kernel
+def level(state, writer, event, change):
+    """Publish what rests at a price now."""
+    keeper = at(state, KEEPER)
+    header = at(keeper.book, BOOK)
+    record_ = at(answer(state, writer, event), LEVEL)
+    record_.price, record_.quantity = header.price[change], header.quantity[change]
+    record_.orders, record_.spare = header.orders[change], 0
+    record_.kind, record_.side = Kind.LEVEL, header.side[change]
+    record_.state = note_of(state, event.instrument).state
+    send(state, writer)
+    at(keeper.counters, COUNTERS).levels += 1
+
+
+@kernel
+def top(state, writer, event, kind):
+    """Publish the best prices as they are now, and have the depth row written."""
+    book, instrument = at(state, KEEPER).book, event.instrument
+    record_ = at(answer(state, writer, event), TOP)
+    record_.bid, record_.bid_quantity = orderbook.top(book, 2 * instrument)
+    record_.ask, record_.ask_quantity = orderbook.top(book, 2 * instrument + 1)
+    record_.kind, record_.side = kind, Side.NONE
+    record_.state = note_of(state, instrument).state
+    send(state, writer)
+    mark_moved(state, event)
+
+
+@kernel
+def mark_moved(state, event):
+    """Put an instrument on the list of those whose depth row is due."""
+    keeper, note = at(state, KEEPER), note_of(state, event.instrument)
+    note.cause, note.time_ns = event.sequence, event.time_ns
+    if not note.due:
+        note.due = 1
+        note_of(state, keeper.moved).list = event.instrument
+        keeper.moved += 1
+
+
+@kernel
+def show_moved(state):
+    """Write the depth rows that are due: once a turn, however often an instrument moved."""
+    keeper = at(state, KEEPER)
+    for number in range(keeper.moved):
+        instrument = note_of(state, number).list
+        note = note_of(state, instrument)
+        note.due = 0
+        depth.show(keeper.board, keeper.book, instrument, note)
+    keeper.moved = 0
+    header, tally = at(keeper.book, BOOK), at(keeper.counters, COUNTERS)
+    tally.live_orders, tally.live_levels = header.live_orders, header.live_levels
+    tally.peak_orders, tally.lost_replaces = header.peak_orders, header.lost_replaces

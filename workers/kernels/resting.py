@@ -1,0 +1,272 @@
+"""Orders at rest: the books of all instruments in one block of memory, and how orders come and go.
+
+    | BOOK header | orders: pool and index (orders.py) | levels: pool and sides (levels.py) |
+
+Offsets count from the block's start: its bytes may lie in shared memory, or be copied elsewhere
+and go on from there. What changes is left in the header. Orders are known by instrument and id.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from ringbuf.atomics import at
+from ringbuf.jit import kernel
+from ringbuf.record import LINE, record
+from workers.kernels import levels as ladder
+from workers.kernels import orders as pool
+
+
+class Outcome(IntEnum):
+    """What became of an event. Refusals, but OVER_EXECUTION and those with *, change no book."""
+
+    APPLIED = 0
+    IGNORED = 1  # a kind that touches no book, like TRADE and STATUS
+    UNKNOWN_ORDER = 2
+    DUPLICATE_ORDER = 3  # an ADD's id, or the new one of a REPLACE, rests already
+    BAD_QUANTITY = 4  # * not above 0, or it would take its level above QUANTITY_MAX
+    BAD_PRICE = 5  # not above 0
+    BAD_SIDE = 6
+    BAD_INSTRUMENT = 7  # outside 0 .. limits.instruments - 1
+    BAD_KIND = 8
+    OVER_EXECUTION = 9  # EXECUTE or CANCEL of more than is left: the order is removed
+    ORDERS_FULL = 10
+    LEVELS_FULL = 11  # * no level left, or no room in the arena for a longer side
+
+
+# * A REPLACE or MODIFY whose new order finds no room still takes out the old one, which the venue
+#   no longer has: `changes` tells of it and `lost_replaces` counts it.
+
+BOOK = record(
+    [
+        ("levels_at", "i8"),
+        ("instruments", "i8"),
+        ("live_orders", "i8"),
+        ("live_levels", "i8"),
+        ("peak_orders", "i8"),
+        ("peak_levels", "i8"),
+        ("lost_replaces", "i8"),
+        ("cleared", "i8"),  # 1: the last event took everything out of a book; no changes tell of it
+        # What the last event did, whatever its outcome.
+        ("changes", "i8"),  # how many levels changed: 0 to 2, two only for a REPLACE
+        ("top_moved", "i8"),  # 1: best price, or its quantity, changed on the event's side
+        ("traded_price", "i8"),  # the three are 0 when nothing traded
+        ("traded_quantity", "i8"),  # never more than was left of the order
+        ("traded_order", "i8"),
+        ("padding", "i8", 3),
+        ("side", "i8", 2),
+        ("price", "i8", 2),
+        ("quantity", "i8", 2),  # all that rests at the price now, 0: the level is gone
+        ("orders", "i8", 2),  # how many orders rest there now
+        ("outcomes", "i8", 16),  # how many events ended in each Outcome
+    ]
+)
+
+QUANTITY_MAX = 1 << 62
+ORDERS_AT = BOOK.itemsize
+ORDER, LEVEL, SIDE = pool.ORDER, ladder.LEVEL, ladder.SIDE
+assert ORDERS_AT % LINE == 0
+assert len(Outcome) <= BOOK["outcomes"].shape[0]
+
+
+class Limits(NamedTuple):
+    """How much the books of one block can hold together."""
+
+    orders: int
+    levels: int
+    instruments: int
+
+
+def bytes_needed(limits: Limits) -> int:
+    """Bytes of a block within these limits; ValueError where they make no sense."""
+    for name, most in (
+        ("orders", pool.ORDERS_MAX),
+        ("levels", ladder.LEVELS_MAX),
+        ("instruments", ladder.INSTRUMENTS_MAX),
+    ):
+        given = getattr(limits, name)
+        if not 0 < given <= most:
+            raise ValueError(f"book limits: {name} is {given}, must be 1 to {most}")
+    return _levels_at(limits) + ladder.bytes_needed(limits.levels, limits.instruments)
+
+
+def create(address: int, limits: Limits) -> None:
+    """Lay empty books over `bytes_needed` zero bytes that start on a cache line."""
+    if address % LINE:
+        raise ValueError(f"book at {address:#x}: must start on a line of {LINE} bytes")
+    bytes_needed(limits)
+    header = at(address, BOOK)
+    header.levels_at, header.instruments = _levels_at(limits), limits.instruments
+    pool.create(address + ORDERS_AT, limits.orders)
+    ladder.create(address + _levels_at(limits), limits.levels, limits.instruments)
+
+
+def _levels_at(limits: Limits) -> int:
+    return ORDERS_AT + -(-pool.bytes_needed(limits.orders) // LINE) * LINE
+
+
+@kernel
+def top(book, owner):
+    """Price and quantity of a side's best level, zeros where it is empty."""
+    levels = levels_of(book)
+    level = at(ladder.level_at(levels, at(ladder.side_at(levels, owner), SIDE).best), LEVEL)
+    return int(level.price), int(level.quantity)
+
+
+@kernel
+def listed(book, instrument):
+    """True for an instrument that has a book."""
+    return 0 <= instrument < at(book, BOOK).instruments
+
+
+@kernel
+def slot_of(book, instrument, order):
+    """The index slot of an order, or the empty one where it would go."""
+    tag = pool.tag_of(instrument, order)
+    return pool.seek(book + ORDERS_AT, tag, int(instrument), int(order))
+
+
+@kernel
+def order_at(book, number):
+    """The address of an ORDER record."""
+    return pool.order_at(book + ORDERS_AT, number)
+
+
+@kernel
+def level_of(book, number):
+    """The address of the level where an order rests."""
+    return ladder.level_at(levels_of(book), at(order_at(book, number), ORDER).level)
+
+
+@kernel
+def levels_of(book):
+    """The address of the block of levels."""
+    return book + int(at(book, BOOK).levels_at)
+
+
+@kernel
+def enter(book, owner, order, price, quantity):
+    """Put an order at the tail of a side's queue at a price, if it is new and finds room."""
+    orders, instrument = book + ORDERS_AT, owner >> 1
+    tag = pool.tag_of(instrument, order)
+    slot = pool.seek(orders, tag, instrument, order)
+    if pool.occupant(slot) != 0:
+        return Outcome.DUPLICATE_ORDER
+    if pool.full(orders):
+        return Outcome.ORDERS_FULL
+    number = ladder.find_or_open(levels_of(book), owner, price)
+    if number == 0:
+        return Outcome.LEVELS_FULL
+    if at(ladder.level_at(levels_of(book), number), LEVEL).quantity > QUANTITY_MAX - quantity:
+        return Outcome.BAD_QUANTITY
+    join(book, number, pool.claim(orders, slot, tag, instrument, order, quantity))
+    return Outcome.APPLIED
+
+
+@kernel
+def join(book, level_number, number):
+    """Link an order to the tail of a level's queue."""
+    header, levels = at(book, BOOK), levels_of(book)
+    level = at(ladder.level_at(levels, level_number), LEVEL)
+    order = at(order_at(book, number), ORDER)
+    order.level, order.previous, order.next = level_number, level.tail, 0
+    if level.tail == 0:
+        level.head = number
+        header.live_levels += 1
+        header.peak_levels = max(header.peak_levels, header.live_levels)
+    else:
+        at(order_at(book, level.tail), ORDER).next = number
+    level.tail = number
+    level.quantity += order.quantity
+    level.orders += 1
+    header.live_orders += 1
+    header.peak_orders = max(header.peak_orders, header.live_orders)
+    note_level(book, level_number)
+
+
+@kernel
+def withdraw(book, slot):
+    """Take the order of a slot out of its queue and the pool, and an emptied level with it."""
+    header, levels = at(book, BOOK), levels_of(book)
+    number = pool.occupant(slot)
+    order = at(order_at(book, number), ORDER)
+    level_number = int(order.level)
+    level = at(ladder.level_at(levels, level_number), LEVEL)
+    unlink(book, level_number, number)
+    level.quantity -= order.quantity
+    level.orders -= 1
+    header.live_orders -= 1
+    note_level(book, level_number)
+    pool.release(book + ORDERS_AT, slot)
+    if level.orders == 0:
+        header.live_levels -= 1
+        ladder.close(levels, level_number)
+
+
+@kernel
+def unlink(book, level_number, number):
+    """Join the neighbours of an order in its queue."""
+    order = at(order_at(book, number), ORDER)
+    level = at(ladder.level_at(levels_of(book), level_number), LEVEL)
+    if order.previous == 0:
+        level.head = order.next
+    else:
+        at(order_at(book, order.previous), ORDER).next = order.next
+    if order.next == 0:
+        level.tail = order.previous
+    else:
+        at(order_at(book, order.next), ORDER).previous = order.previous
+
+
+@kernel
+def grow(book, number, quantity):
+    """Add to an order's quantity where it stands."""
+    order = at(order_at(book, number), ORDER)
+    level = at(level_of(book, number), LEVEL)
+    order.quantity += quantity
+    level.quantity += quantity
+    note_level(book, int(order.level))
+
+
+@kernel
+def empty_side(book, owner):
+    """Withdraw all orders of a side, from the best on; the header's changes do not tell of them."""
+    header, levels = at(book, BOOK), levels_of(book)
+    best = int(at(ladder.side_at(levels, owner), SIDE).best)
+    while best != 0:
+        number = int(at(ladder.level_at(levels, best), LEVEL).head)
+        withdraw(book, slot_of(book, owner >> 1, at(order_at(book, number), ORDER).order))
+        header.changes = 0
+        best = int(at(ladder.side_at(levels, owner), SIDE).best)
+
+
+@kernel
+def shrink(book, number, quantity):
+    """Take part of an order's quantity where it stands."""
+    order = at(order_at(book, number), ORDER)
+    level = at(level_of(book, number), LEVEL)
+    order.quantity -= quantity
+    level.quantity -= quantity
+    note_level(book, int(order.level))
+
+
+@kernel
+def note_level(book, number):
+    """Put a level as it is now into the header's changes; a price stands there only once."""
+    header, levels = at(book, BOOK), levels_of(book)
+    level = at(ladder.level_at(levels, number), LEVEL)
+    change = int(header.changes)
+    if change == 0 or header.price[0] != level.price:
+        header.changes = change + 1
+    else:
+        change = 0
+    header.side[change], header.price[change] = level.owner & 1, level.price
+    header.quantity[change], header.orders[change] = level.quantity, level.orders
+    if at(ladder.side_at(levels, level.owner), SIDE).best == number:
+        header.top_moved = 1
+
+
+@kernel
+def note_trade(book, price, quantity, order):
+    """Put a trade into the header."""
+    header = at(book, BOOK)
+    header.traded_price, header.traded_quantity, header.traded_order = price, quantity, order
