@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pipeline import commands, journal_cli
+from pipeline import commands, journal_cli, verify_cli
 
 # Only what starts fast is imported here: numba and duckdb take half a second, --help needs none.
 
@@ -308,32 +308,6 @@ def segments_rm(name: str | None, config_path: Path | None, every: bool) -> None
     click.echo(remove(name))
 
 
-@main.group()
-def verify() -> None:
-    """Replay real files through a real pipeline and compare with the exchange's own books."""
-
-
-@verify.command("lobster")
-@click.argument("messages", type=FILE)
-@click.argument("orderbook", type=FILE)
-def verify_lobster(messages: Path, orderbook: Path) -> None:
-    """Compare every row of a LOBSTER order book file with our book after the same message."""
-    from pipeline import verification
-
-    sys.exit(0 if verification.lobster(messages, orderbook) else FAILED)
-
-
-@verify.command("itch")
-@click.argument("file", type=FILE)
-@click.option("--orderbook", type=FILE, help="LOBSTER level-1 file.")
-@click.option("--by-type", is_flag=True, help="Do not look at length prefixes.")
-def verify_itch(file: Path, orderbook: Path | None, by_type: bool) -> None:
-    """Count the messages of an ITCH file by type, and compare its best prices with a truth."""
-    from pipeline import verification
-
-    sys.exit(0 if verification.itch(file, orderbook, by_type) else FAILED)
-
-
 @main.command()
 @click.argument("path", type=FILE)
 @click.option("--messages", default=2_000_000, show_default=True)
@@ -397,3 +371,4 @@ main.add_command(commands.replay)
 main.add_command(commands.drain)
 main.add_command(commands.restart)
 main.add_command(journal_cli.journal)
+main.add_command(verify_cli.verify)

@@ -12,8 +12,8 @@ from pipeline.report import parts
 from ringbuf.board import Board
 from ringbuf.share import Layouts
 from workers.instruments import Names
-from workers.records import MONEY_SCALE, Event, Flag, State
-from workers.sinks.tables import EVENTS, SIDES, STATES, TABLES, Column, Shown
+from workers.records import MONEY_SCALE, Checksum, Doubt, Event, Flag
+from workers.sinks.tables import EVENTS, SIDES, STATES, TABLES, Column, Shown, state_text
 
 NAMED = {Shown.SIDE: SIDES, Shown.STATE: STATES}
 NOTHING = "-"
@@ -230,6 +230,7 @@ GISTS = {
     "level": ("{} {}: {} in {} orders", "side", "price", "quantity", "orders"),
     "trade": ("{} {} at {}", "side", "quantity", "price"),
     "status": ("{}, {} | {}", "state", "bid", "ask"),
+    "cleared": ("{}, {} | {}", "state", "bid", "ask"),
 }
 
 
@@ -240,13 +241,22 @@ def money(price: int, scale: int) -> str:
     return f"{price / scale:,.{len(str(scale - 1)) if scale > 1 else 0}f}"
 
 
+WORDED: dict[int, type] = {Event.STALE: Doubt, Event.CHECK: Checksum}
+
+
+def _named_in(kind, value: int) -> str:
+    return kind(value).name.lower().replace("_", " ") if value in set(kind) else str(value)
+
+
 def _note(event: np.record) -> str:
     """What else an event says: a new order id, a match number, a state, how it is to be taken."""
     kind, other, flags = int(event["kind"]), int(event["other"]), int(event["flags"])
     if kind == Event.STATUS:
-        return State(flags).name.lower() if flags in set(State) else str(flags)
+        return state_text(flags)
     if kind == Event.SYSTEM:
         return f"code {chr(flags)}" if chr(flags).isalnum() else f"code {flags}"
+    if kind in WORDED:
+        return _named_in(WORDED[kind], flags)
     marks = [flag.name.lower() for flag in Flag if flags & flag and kind != Event.DIRECTORY]
     if other:
         marks.insert(0, f"→ {other}" if kind == Event.REPLACE else f"match {other}")

@@ -13,8 +13,9 @@ from workers.records import LEVEL, LOT_DECIMALS, TOP, TRADE, Event, Flag, Mark, 
 from workers.records import Book as Kind
 
 OUTPUTS_MAX = 4  # two levels, a state and a top: no event gives more
-STATES = 31  # bits of State; those of Mark are above
-CROSSED, HALTED, STALE = int(Mark.CROSSED), int(Mark.HALTED), int(Mark.STALE)
+STATES = 7  # bits of State; those of Mark are above
+PARTIAL = int(Mark.PARTIAL)
+CROSSED, BARRED, STALE = int(Mark.CROSSED), int(Mark.BARRED), int(Mark.STALE)
 
 COUNTERS = record(
     [
@@ -30,6 +31,7 @@ COUNTERS = record(
         ("checks_failed", "i8"),  # and that it did not: it is marked stale then
         ("stale", "i8"),  # times that a book was marked stale
         ("fresh", "i8"),  # times that one was whole again
+        ("partial", "i8"),  # unknown orders of books that were never shown whole
         ("crossed", "i8"),  # times that a book came to be crossed while trading was continuous
         ("crossed_early", "i8"),  # and while it was not, where that is nothing unusual
         ("full", "i8"),  # turns that found the outgoing ring full
@@ -70,6 +72,8 @@ NOTE = record(
         ("due", "i4"),  # 1: stands in the list
         ("list", "i4"),  # entry n of the list of instruments whose row is due
         ("early", "i4"),  # 1: it is crossed, before trading is continuous
+        ("whole", "i4"),  # 1: the feed has shown all of it
+        ("spare", "i4"),
     ]
 )
 NOTE_SIZE = NOTE.itemsize
@@ -92,10 +96,13 @@ def take(state, writer, event):
         inform(state, writer, event)
     elif outcome == Outcome.ORDERS_FULL or outcome == Outcome.LEVELS_FULL:
         mark(state, writer, event, STALE)
+    elif outcome == Outcome.UNKNOWN_ORDER:
+        miss(state, writer, event)
     if keeper.levels:
         for change in range(header.changes):
             level(state, writer, event, change)
     if header.cleared:
+        note_of(state, event.instrument).state &= ~PARTIAL
         top(state, writer, event, Kind.CLEARED)
         tally.cleared += 1
     if header.top_moved or header.changes > 0:
@@ -168,15 +175,17 @@ def inform(state, writer, event):
         return
     note = note_of(state, event.instrument)
     if kind == Event.STATUS:
-        note.state = note.state & ~(STATES | HALTED) | event["flags"]
+        note.state = note.state & ~(STATES | BARRED) | event["flags"]
         status(state, writer, event)
     elif (kind == Event.TRADE or kind == Event.CROSS) and event.quantity > 0:
         trade(state, writer, event, event.side, event.price, event.quantity)
     elif kind == Event.STALE:
+        note.whole = 0
         mark(state, writer, event, STALE)
     elif kind == Event.FRESH:
-        if note.state & STALE:
-            note.state &= ~STALE
+        if note.state & (STALE | BARRED):
+            note.state &= ~(STALE | BARRED)
+            note.whole = 1
             note.moved = 1  # for those who did not believe the tops before
             at(keeper.counters, COUNTERS).fresh += 1
             status(state, writer, event)
@@ -197,6 +206,17 @@ def check(state, writer, event):
     else:
         tally.checks_failed += 1
         mark(state, writer, event, STALE)
+
+
+@kernel
+def miss(state, writer, event):
+    """An order is not there: it came before the feed began, or a book that was whole is wrong."""
+    note = note_of(state, event.instrument)
+    if note.whole:
+        mark(state, writer, event, STALE)
+    else:
+        at(at(state, KEEPER).counters, COUNTERS).partial += 1
+        note.state |= PARTIAL
 
 
 @kernel

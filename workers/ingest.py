@@ -5,22 +5,23 @@ import numpy as np
 
 from ringbuf.atomics import at
 from ringbuf.panel import Equation
-from workers import merge
+from workers import merge, rules
 from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
 from workers.feeds.feed import FEED_COUNTERS, Feed
 from workers.feeds.registry import FeedOptions, build
-from workers.instruments import INSTRUMENT, announced
+from workers.instruments import INSTRUMENT, announced, describe
 from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
 from workers.records import EVENT, empty
+from workers.rules import Rules
 from workers.stage import TURN_RECORDS, Links, Stage
+from workers.watch import Watch
 
 # What becomes of an event that a feed has staged.
 FATES = (
     "published",
     "unknown_instrument",
     "unwanted",
-    "bad_quantity",
-    "bad_price",
+    "dropped",
     "instruments_full",
 )
 STAGED = 2048  # events that a source may have waiting
@@ -33,14 +34,17 @@ class IngestOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     instruments: int = 16_384  # at most so many
     rate: float | None = None  # events a second; None: as fast as possible, or by `speed`
     speed: float | None = None  # 1.0: as recorded, 10.0: ten times faster
-    quantity_limit: int = 1 << 40  # lots; more is refused as an error of the source
+    quantity_limit: int = 1 << 56  # lots; more is refused as an error of the source
     price_limit: int = 1 << 40  # price units
+    silence_s: float | None = None  # a live source's books are stale after so long without a byte
+    rules: Rules = msgspec.field(default_factory=Rules)
 
 
 class Ingest(Stage):
     """Merges the feeds of a configuration by event time, checks, numbers and stamps each event."""
 
     WRITES = ("events",)
+    LOOKS_AT = ("depth",)  # what became of the books of live sources
     KEEPS = ("instruments",)
 
     def __init__(self, options: IngestOptions, sources: list[FeedOptions], links: Links) -> None:
@@ -49,11 +53,21 @@ class Ingest(Stage):
         self.counters = panel.counter_addresses["ingest"]
         self.clock = panel.segment.address + panel.status.dtype.fields["clock"][1]
         self.feeds: list[Feed] = [
-            build(source, panel.counter_addresses[f"feed{number}"])
-            for number, source in enumerate(sources)
+            build(source, self._counters_of(number)) for number, source in enumerate(sources)
         ]
         self.draining = False
+        self.told = ""  # trouble of a live source
         self.limit = TURN_RECORDS  # events that a turn moves at most
+
+    def _counters_of(self, number: int) -> int:
+        return self.links.panel.counter_addresses[f"feed{number}"]
+
+    def _depth(self) -> np.ndarray | None:
+        """The depth board's rows, as the book stage writes them."""
+        board = self.links.boards.get("depth")
+        if board is None:
+            return None
+        return board.segment.payload[: board.rows * board.size].view(board.dtype)
 
     @staticmethod
     def counters_of(parts: int = 0) -> dict[str, np.dtype]:
@@ -63,7 +77,7 @@ class Ingest(Stage):
     def equations_of(parts: int = 0) -> list[Equation]:
         fed = [f"feed{number}.events" for number in range(parts)]
         equations: list[Equation] = [
-            (["ingest.received"], [f"ingest.{name}" for name in FATES]),
+            (["ingest.received", "ingest.added"], [f"ingest.{name}" for name in FATES]),
             (fed, ["ingest.received"]),
         ]
         for number in range(parts):
@@ -76,16 +90,22 @@ class Ingest(Stage):
 
     def open(self) -> None:
         """Open the feeds and lay out the merge's memory."""
-        self.memory = np.zeros(merge.BYTES + 64, np.uint8)
+        self.memory = np.zeros(merge.bytes_needed(self.options.instruments) + 64, np.uint8)
         self.state_at = self.memory.ctypes.data + -self.memory.ctypes.data % 64
         self.staged = [empty(EVENT, STAGED) for _ in self.feeds]
         header = at(self.state_at, MERGE)
         header.sources = len(self.feeds)
-        header.quantity_limit = self.options.quantity_limit
-        header.price_limit = self.options.price_limit
+        options = self.options
+        rules.lay_down(header.law, options.rules, options.quantity_limit, options.price_limit)
         self.bind(self.links)
+        self.watches = {
+            number: Watch(feed, self._counters_of(number), self.options.silence_s, self._depth())
+            for number, feed in enumerate(self.feeds)
+            if feed.live
+        }
         for number, feed in enumerate(self.feeds):
-            self.source(number).events = self.staged[number].ctypes.data
+            source = self.source(number)
+            source.events, source.live = self.staged[number].ctypes.data, feed.live
             feed.open()
             self._refill(number)
         # Compiled before it is needed, like the feeds' kernels by their first events.
@@ -123,6 +143,9 @@ class Ingest(Stage):
     def turn(self, patience: int) -> int:
         """Move what is staged into the log; refill and name instruments as the merge asks."""
         work, limit = 0, self.limit
+        if self.watches:
+            sum(map(self._poll, self.watches))
+            self._tell()
         while work < limit:
             reason, taken = merge.turn(
                 self.state_at, self.writer, self.clock, self.counters, limit - work, patience
@@ -133,12 +156,34 @@ class Ingest(Stage):
                     break
             elif reason == Reason.ANNOUNCED:
                 self._name(int(at(self.state_at, MERGE).asks))
+            elif reason == Reason.IDLE and sum(map(self._poll, self.watches)):
+                continue
             else:
                 if reason == Reason.EXHAUSTED:
                     self.finished = True
                     self._tell_missing()
                 break
         return work
+
+    def _poll(self, number: int) -> bool:
+        """Have a live source stage more, where nothing of it waits; True where something came."""
+        source, watch = self.source(number), self.watches[number]
+        if source.head < source.count or source.finished:
+            return False
+        said = watch.look(STAGED)
+        if said is None:
+            self._refill(number)
+        else:
+            self.staged[number][: len(said)] = said
+            source.head, source.count = 0, len(said)
+        return bool(source.count)
+
+    def _tell(self) -> None:
+        """Show what troubles live sources, for as long as it does."""
+        troubles = "; ".join(self.feeds[number].trouble for number in self.watches)
+        if troubles != self.told:
+            self.told = troubles
+            self.links.panel.status["message"] = troubles.strip("; ").encode()[:256]
 
     def _refill(self, number: int) -> bool:
         """Have a source stage more; False where it has nothing now."""
@@ -166,6 +211,8 @@ class Ingest(Stage):
                 return
             self._show(known, event)
         entry.instrument = self.numbers[known] + 1
+        if number in self.watches:
+            self.watches[number].codes[self.numbers[known]] = int(event["instrument"])
 
     def _tell_missing(self) -> None:
         """Say which of the configured symbols never came."""
@@ -175,10 +222,10 @@ class Ingest(Stage):
             self.links.panel.status["message"] = text.encode()[:256]
 
     def _show(self, known: tuple[int, int, str], event) -> None:
-        number, _, symbol = known
+        number, *_ = known
         instrument = self.numbers[known] = len(self.numbers)
         row = np.zeros(1, INSTRUMENT)
-        row["symbol"], row["price_scale"] = symbol.encode(), event["quantity"]
+        describe(row, event)
         row["source"], row["code"] = number, event["instrument"]
         self.board.put(instrument, row)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ringbuf.board import Board
 from ringbuf.record import slot_record
-from workers.records import Event
+from workers.records import LOT_DECIMALS, Event
 
 SYMBOL_BYTES = 24
 
@@ -12,6 +12,8 @@ INSTRUMENT = slot_record(
     [
         ("symbol", f"S{SYMBOL_BYTES}"),
         ("price_scale", "i8"),  # price units in one unit of currency
+        ("lot_scale", "i8"),  # lots in one unit
+        ("tick", "i8"),  # price units; 0: not known
         ("source", "i4"),
         ("code", "i4"),  # the source's own number for it; 0 where only the log is left to tell
     ]
@@ -27,9 +29,15 @@ def show(board: Board, events: np.ndarray) -> None:
     """Put the instruments that events of the log announce on a board, as ingest did."""
     for event in events[events["kind"] == Event.DIRECTORY]:
         row = np.zeros(1, INSTRUMENT)
-        row["symbol"], row["price_scale"] = announced(event).encode(), event["quantity"]
         row["source"] = event["source"]
+        describe(row, event)
         board.put(int(event["instrument"]), row)
+
+
+def describe(row: np.ndarray, event: np.ndarray) -> None:
+    """Fill a row with what a DIRECTORY event tells; row: one INSTRUMENT record, shape (1,)."""
+    row["symbol"], row["price_scale"] = announced(event).encode(), event["quantity"]
+    row["lot_scale"] = 10 ** (int(event["flags"]) >> LOT_DECIMALS)
 
 
 class Names:

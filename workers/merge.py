@@ -1,10 +1,12 @@
 """Many staged sources into one ordered log: the compiled part of ingest.
 
     address -> | MERGE | SOURCE x sources | i4 x sources x CODES: instrument of (source, code) |
+               | QUALITY x instruments |
 
 Each source stages EVENT records of its own; the merge takes the earliest by event time (the
-lower source number on a tie), so the log is a pure function of what the sources say. Where it
-needs Python's help (a source to refill, an instrument to name) it returns and says so.
+lower source number on a tie), so the log is a pure function of what the sources say; only live
+ones are not waited for. Where it needs Python's help (a source to refill, an instrument to name)
+it returns and says so.
 """
 
 from enum import IntEnum
@@ -12,13 +14,16 @@ from enum import IntEnum
 from ringbuf.atomics import at, copy_words, cycles, pause
 from ringbuf.clock import CLOCK, wall_ns
 from ringbuf.jit import kernel
-from ringbuf.record import LINE, record
+from ringbuf.record import LINE, offset, record
 from ringbuf.ring import advance, claim, next_free, publish, room
-from workers.records import EVENT, Event
+from workers import rules
+from workers.records import EVENT, Doubt, Event, Flag, Mark, State
+from workers.rules import DROP, FLAG, HALT, LAW, QUALITY
 
 CODES = 1 << 16  # a source's own instrument codes: 0 .. CODES - 1
 SOURCES_MAX = 16
 UNKNOWN, UNWANTED = 0, -1  # entries of the map; n > 0: instrument n - 1
+NOBODY = -2  # in the place of an instrument's number: the event is refused
 NEVER = (1 << 63) - 1
 SIZE = EVENT.itemsize
 
@@ -32,6 +37,7 @@ class Reason(IntEnum):
     FULL = 3  # the ring has no room
     WAITING = 4  # the next event is not due yet
     EXHAUSTED = 5  # no source has anything any more
+    IDLE = 6  # the live ones have nothing now
 
 
 class Pace(IntEnum):
@@ -48,8 +54,9 @@ COUNTERS = record(
         ("published", "i8"),
         ("unknown_instrument", "i8"),  # refused: the source never announced its code
         ("unwanted", "i8"),  # left out: an instrument that the configuration does not name
-        ("bad_quantity", "i8"),  # refused
-        ("bad_price", "i8"),  # refused
+        ("dropped", "i8"),  # left out by a rule
+        ("added", "i8"),  # events that rules put in: books marked stale, instruments halted
+        *((name, "i8") for name in rules.NAMES),  # events that broke a rule
         ("late", "i8"),  # passed on, but earlier than the event before by its own clock
         ("full", "i8"),  # turns that found the ring full
         ("instruments_full", "i8"),  # announcements refused: the limit of instruments is reached
@@ -65,8 +72,10 @@ MERGE = record(
         ("started", "i8"),  # cycles when the first event left
         ("first_ns", "i8"),  # its event time
         ("sent", "i8"),  # events paced so far
-        ("quantity_limit", "i8"),
-        ("price_limit", "i8"),
+        ("halting", "i8"),  # 1 + instrument that is to be halted before anything else leaves
+        ("halting_ns", "i8"),  # by an event of this time
+        ("halting_source", "i8"),
+        ("law", LAW),
     ]
 )
 SOURCE = record(
@@ -75,13 +84,24 @@ SOURCE = record(
         ("head", "i8"),
         ("count", "i8"),
         ("finished", "i8"),
+        ("live", "i8"),  # 1: the others do not wait for it
+        ("newest_ns", "i8"),  # the latest event time it has told
     ]
 )
 SOURCE_SIZE = SOURCE.itemsize
 SOURCES_AT = -(-MERGE.itemsize // LINE) * LINE
 CODES_AT = SOURCES_AT + SOURCES_MAX * SOURCE.itemsize
-BYTES = CODES_AT + SOURCES_MAX * CODES * 4
 CODE = record([("instrument", "i4")])
+QUALITIES_AT = CODES_AT + SOURCES_MAX * CODES * CODE.itemsize
+LAW_AT = offset(MERGE, "law")
+BROKEN_AT = offset(COUNTERS, rules.NAMES[0])
+QUALITY_SIZE = QUALITY.itemsize
+HALTED = int(State.HALTED | Mark.BARRED)
+
+
+def bytes_needed(instruments: int) -> int:
+    """Bytes of the state for so many instruments."""
+    return QUALITIES_AT + instruments * QUALITY_SIZE
 
 
 @kernel
@@ -95,6 +115,9 @@ def turn(state, writer, clock, counters, limit, patience):
     taken = sent = looks = 0
     reason = Reason.BUDGET
     while sent < free and taken < limit:
+        if at(state, MERGE).halting:
+            sent += halt(state, writer, clock, counters, first + sent)
+            continue
         reason = choose(state)
         if reason != Reason.BUDGET:
             break
@@ -117,7 +140,7 @@ def turn(state, writer, clock, counters, limit, patience):
 def choose(state):
     """Find the source whose next event is the earliest; BUDGET where there is one to take."""
     header = at(state, MERGE)
-    earliest, best = NEVER, -1
+    earliest, best, live = NEVER, -1, 0
     for number in range(header.sources):
         source = source_at(state, number)
         if source.head < source.count:
@@ -125,10 +148,12 @@ def choose(state):
             if best < 0 or time_ns < earliest:
                 earliest, best = time_ns, number
         elif not source.finished:
-            header.asks = number
-            return Reason.REFILL
+            if not source.live:
+                header.asks = number
+                return Reason.REFILL
+            live += 1
     if best < 0:
-        return Reason.EXHAUSTED
+        return Reason.IDLE if live else Reason.EXHAUSTED
     header.asks = best
     source = source_at(state, best)
     event = at(source.events + source.head * SIZE, EVENT)
@@ -174,59 +199,111 @@ def due_time(state):
 
 @kernel
 def pass_on(state, writer, clock, counters, sequence, due):
-    """Take the chosen event; 1 when it went into the log, 0 when it was refused (and counted)."""
+    """Take the chosen event; how many events went into the log: refused ones are counted."""
     header, tally = at(state, MERGE), at(counters, COUNTERS)
     source = source_at(state, header.asks)
-    event = at(source.events + source.head * SIZE, EVENT)
+    place = source.events + source.head * SIZE
+    event = at(place, EVENT)
     source.head += 1
     header.sent += 1
     tally.received += 1
-    if not acceptable(state, event, tally):
+    instrument = instrument_of(state, event, tally)
+    if instrument < -1:
         return 0
+    now = cycles()
+    now_ns = wall_ns(at(clock, CLOCK), now)
+    effect = weigh(state, counters, event, instrument, now_ns)
+    if effect & DROP:
+        tally.dropped += 1
+        if not leaves_doubt(state, event, instrument):
+            return 0
     tally.late += event.time_ns < header.last_ns
     header.last_ns = max(header.last_ns, event.time_ns)
-    now = cycles()
     slot = claim(writer, sequence)
-    copy_words(slot, source.events + (source.head - 1) * SIZE, SIZE // 8 - 1)
+    copy_words(slot, place, SIZE // 8 - 1)
     logged = at(slot, EVENT)
-    logged.arrived_ns = wall_ns(at(clock, CLOCK), now)
+    logged.arrived_ns = now_ns
     logged.source = header.asks
-    logged.instrument = -1
-    if event.kind != Event.SYSTEM:
-        logged.instrument = code_at(state, header.asks, event).instrument - 1
+    logged.instrument = instrument
+    if effect & DROP:
+        say(slot, Event.STALE.value, Doubt.VALUE.value)
+        tally.added += 1
+    elif effect & FLAG:
+        logged["flags"] |= Flag.SUSPECT
     publish(writer, sequence, due if due else now, now)
     tally.published += 1
     return 1
 
 
 @kernel
-def acceptable(state, event, tally):
-    """True for an event that may go into the log; what is refused is counted by its rule."""
-    header = at(state, MERGE)
+def instrument_of(state, event, tally):
+    """The number of an event's instrument, -1 for one of the session; less: refused, counted."""
     if event.kind == Event.SYSTEM:
-        return True
-    instrument = code_at(state, header.asks, event).instrument
-    if instrument == UNKNOWN:
-        tally.unknown_instrument += 1
-        return False
-    if instrument == UNWANTED:
-        tally.unwanted += 1
-        return False
-    if event.kind == Event.DIRECTORY:
-        return True
-    return priced(header, event, tally)
+        return -1
+    entry = int(code_at(state, at(state, MERGE).asks, event).instrument)
+    if entry > 0:
+        return entry - 1
+    tally.unknown_instrument += entry == UNKNOWN
+    tally.unwanted += entry == UNWANTED
+    return NOBODY
 
 
 @kernel
-def priced(header, event, tally):
-    """True where price and quantity are what an event of its kind may have."""
-    kind = event.kind
-    sized = Event.ADD <= kind <= Event.CANCEL or Event.REPLACE <= kind <= Event.TRADE
-    if (sized and event.quantity < 1) or event.quantity > header.quantity_limit:
-        tally.bad_quantity += 1
+def weigh(state, counters, event, instrument, now_ns):
+    """What the rules make of an event: bits of effects; a halt is noted, to be told next."""
+    header = at(state, MERGE)
+    source = source_at(state, header.asks)
+    effect = 0
+    if instrument >= 0:
+        place = quality_of(state, instrument)
+        live_ns = now_ns if source.live else 0
+        law, broken = state + LAW_AT, counters + BROKEN_AT
+        effect = rules.judge(law, place, broken, event, source.newest_ns, live_ns)
+        if effect & HALT and not at(place, QUALITY).halted:
+            at(place, QUALITY).halted = 1
+            header.halting, header.halting_source = instrument + 1, header.asks
+            header.halting_ns = event.time_ns
+        rules.remember(place, event)
+    source.newest_ns = max(source.newest_ns, event.time_ns)
+    return effect
+
+
+@kernel
+def leaves_doubt(state, event, instrument):
+    """Whether leaving an event out makes a book wrong that was not known to be: noted then."""
+    quality = at(quality_of(state, instrument), QUALITY)
+    if quality.doubtful or not rules.changes_book(event):
         return False
-    if kind == Event.ADD or kind == Event.EXECUTE_AT or Event.REPLACE <= kind <= Event.TRADE:
-        if event.price < 1 or event.price > header.price_limit:
-            tally.bad_price += 1
-            return False
+    quality.doubtful = 1
     return True
+
+
+@kernel
+def quality_of(state, instrument):
+    """The address of what is known of an instrument."""
+    return state + QUALITIES_AT + instrument * QUALITY_SIZE
+
+
+@kernel
+def say(slot, kind, flags):
+    """Have an event say something else of its instrument."""
+    event = at(slot, EVENT)
+    event.order = event.other = event.price = event.quantity = 0
+    event.kind, event.side, event["flags"] = kind, 0, flags
+
+
+@kernel
+def halt(state, writer, clock, counters, sequence):
+    """Halt the instrument that a rule wants halted."""
+    header, tally = at(state, MERGE), at(counters, COUNTERS)
+    now = cycles()
+    slot = claim(writer, sequence)
+    event = at(slot, EVENT)
+    event.time_ns, event.arrived_ns = header.halting_ns, wall_ns(at(clock, CLOCK), now)
+    event.instrument, event.source = header.halting - 1, header.halting_source
+    say(slot, Event.STATUS.value, HALTED)
+    publish(writer, sequence, now, now)
+    header.halting = 0
+    tally.added += 1
+    tally.published += 1
+    return 1

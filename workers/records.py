@@ -91,8 +91,9 @@ class State(IntEnum):
 class Mark(IntEnum):
     """Bits that come to the State in TOP.state, LEVEL.state and DEPTH.state."""
 
+    PARTIAL = 16  # orders that were there before the feed began are missing
     CROSSED = 32  # the best bid is above the best ask while trading is continuous
-    HALTED = 64  # a rule of ours has halted it
+    BARRED = 64  # a rule of ours has halted it
     STALE = 128  # the book is not to be trusted
 
 

@@ -23,7 +23,7 @@ from workers.stage import TURN_RECORDS, Links, Stage
 
 # Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
 CONVENTION = 1
-DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.HALTED)  # a mark is not taken from such a book
+DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
 
 COUNTERS = record(

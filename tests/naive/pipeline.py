@@ -29,6 +29,7 @@ from workers.records import (
 )
 from workers.risk import CONVENTION, RiskOptions, load_scenarios
 
+FULL = (Outcome.ORDERS_FULL, Outcome.LEVELS_FULL)
 WITH_FLAGS = (*range(Event.ADD, Event.STATUS), Event.SET, Event.CLEAR, Event.MODIFY)
 
 
@@ -41,6 +42,7 @@ class NaiveBook:
         self.states = [0] * instruments  # State and Mark
         self.moved = [False] * instruments
         self.early = [False] * instruments
+        self.whole = [False] * instruments
         self.scales = [(0, 0)] * instruments  # price scale, decimals of a lot
         self.traded, self.volumes = [(0, 0)] * instruments, [0] * instruments
         self.counts: Counter[str] = Counter()
@@ -60,14 +62,18 @@ class NaiveBook:
             self.trade(self.books.changes[0][0], *traded[:2])
         elif outcome == Outcome.IGNORED:
             self.inform(message, flags)
-        elif outcome in (Outcome.ORDERS_FULL, Outcome.LEVELS_FULL):
+        elif outcome in FULL or (outcome == Outcome.UNKNOWN_ORDER and self.whole[instrument]):
             self.doubt(instrument)
+        elif outcome == Outcome.UNKNOWN_ORDER:
+            self.counts["partial"] += 1
+            self.states[instrument] |= Mark.PARTIAL
         for side, price, quantity, orders in self.books.changes if self.levels else ():
             self.answer(
                 LEVEL, kind=Book.LEVEL, side=side, price=price, quantity=quantity,
                 orders=orders, state=self.states[instrument],
             )  # fmt: skip
         if message.kind == Event.CLEAR:
+            self.states[instrument] &= ~Mark.PARTIAL
             self.top(Book.CLEARED)
         self.moved[instrument] |= self.books.top_moved
         if self.moved[instrument] and not (message.kind in WITH_FLAGS and flags & Flag.PART):
@@ -79,7 +85,7 @@ class NaiveBook:
         """What no book holds."""
         instrument, kind = message.instrument, message.kind
         if kind == Event.STATUS:
-            kept = self.states[instrument] & (Mark.CROSSED | Mark.STALE)
+            kept = self.states[instrument] & (Mark.CROSSED | Mark.STALE | Mark.PARTIAL)
             self.states[instrument] = kept | flags
             self.top(Book.STATUS)
         elif kind in (Event.TRADE, Event.CROSS) and message.quantity > 0:
@@ -87,10 +93,11 @@ class NaiveBook:
         elif kind == Event.DIRECTORY:
             self.scales[instrument] = message.quantity, flags // 16
         elif kind == Event.STALE:
+            self.whole[instrument] = False
             self.doubt(instrument)
-        elif kind == Event.FRESH and self.states[instrument] & Mark.STALE:
-            self.states[instrument] -= Mark.STALE
-            self.moved[instrument] = True
+        elif kind == Event.FRESH and self.states[instrument] & (Mark.STALE | Mark.BARRED):
+            self.states[instrument] &= ~(Mark.STALE | Mark.BARRED)
+            self.moved[instrument] = self.whole[instrument] = True
             self.counts["fresh"] += 1
             self.top(Book.STATUS)
         elif kind == Event.CHECK:
@@ -115,7 +122,7 @@ class NaiveBook:
             self.states[instrument] = state & ~Mark.CROSSED
             self.early[instrument] = False
             return
-        told, traded = state & 31, self.traded[instrument][1] > 0
+        told, traded = state & 7, self.traded[instrument][1] > 0
         if told == State.TRADING or (told == State.UNKNOWN and traded):
             self.counts["crossed"] += not state & Mark.CROSSED
             self.states[instrument] = state | Mark.CROSSED
@@ -198,7 +205,7 @@ class NaiveRisk:
         if top["kind"] != Book.TOP or not self.holds(instrument):
             return
         good = bid > 0 and ask > 0 and max(bid, ask) <= PRICE_LIMIT
-        good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.HALTED)
+        good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.BARRED)
         if not good or self.marks.get(instrument) == bid + ask:
             return
         self.marks[instrument] = bid + ask

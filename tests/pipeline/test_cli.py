@@ -41,6 +41,7 @@ COMMANDS = [
     ["segments", "rm"],
     ["verify"],
     ["verify", "lobster"],
+    ["verify", "feed"],
     ["verify", "itch"],
     ["synthesize"],
     ["bench"],

@@ -6,7 +6,18 @@ import pytest
 
 from pipeline.listing import JsonLines, Table, money, printable
 from tests.pipeline.desks import LAYOUTS, open_desk, records
-from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, Event, Flag, Side, State
+from workers.records import (
+    BOOK_RING,
+    EVENTS_RING,
+    RISK_RING,
+    Checksum,
+    Doubt,
+    Event,
+    Flag,
+    Mark,
+    Side,
+    State,
+)
 
 NOON = 12 * 3600 * 10**9 + 34_000_000_056
 
@@ -78,7 +89,11 @@ def test_an_instrument_that_nobody_announced_is_named_by_its_number(reading):
         ({"kind": Event.EXECUTE, "other": 8, "flags": Flag.UNPRINTED}, "match 8 unprinted"),
         ({"kind": Event.ADD, "flags": Flag.INFERRED}, "inferred"),
         ({"kind": Event.STATUS, "flags": State.HALTED}, "halted"),
-        ({"kind": Event.STATUS, "flags": 99}, "99"),
+        ({"kind": Event.STATUS, "flags": State.HALTED | Mark.BARRED}, "halted barred"),
+        ({"kind": Event.STATUS, "flags": 7}, "7"),
+        ({"kind": Event.STALE, "flags": Doubt.NO_SNAPSHOT}, "no snapshot"),
+        ({"kind": Event.STALE, "flags": 99}, "99"),
+        ({"kind": Event.CHECK, "flags": Checksum.OKX}, "okx"),
         ({"kind": Event.SYSTEM, "flags": ord("Q")}, "code Q"),
         ({"kind": Event.SYSTEM, "flags": 7}, "code 7"),
         ({"kind": Event.DELETE}, ""),

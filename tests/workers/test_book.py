@@ -30,11 +30,11 @@ MESSAGES = st.builds(
     price=st.integers(98, 104),
     quantity=st.sampled_from([1, 2, 5, 100, 0]),
 )
-FLAGS = st.sampled_from([0, 0, 1, 2, 3, Flag.PART, Flag.PART | Flag.UNPRINTED, Mark.HALTED])
+FLAGS = st.sampled_from([0, 0, 1, 2, 3, Flag.PART, Flag.PART | Flag.UNPRINTED, Mark.BARRED])
 STREAMS = st.lists(st.tuples(MESSAGES, FLAGS), max_size=60)
 COUNTED = (
     *(outcome.name.lower() for outcome in Outcome),
-    *("checks_passed", "checks_failed", "stale", "fresh", "crossed", "crossed_early"),
+    *("checks_passed", "checks_failed", "stale", "fresh", "partial", "crossed", "crossed_early"),
 )
 
 

@@ -12,12 +12,15 @@ from ringbuf.atomics import at
 from ringbuf.clock import CLOCK
 from ringbuf.jit import compiled
 from ringbuf.ring import READER, STAMP
-from workers import merge
+from workers import merge, rules
 from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
-from workers.records import EVENT, Event, empty
+from workers.records import EVENT, Doubt, Event, Flag, Mark, State, empty
+from workers.rules import Rules
 
 CAPACITY = 1 << 8
 LIMIT = 1_000  # of quantities and prices
+INSTRUMENTS = 20
+LAX = Rules(out_of_order="pass")
 
 
 class Heard(NamedTuple):
@@ -33,8 +36,8 @@ class Heard(NamedTuple):
 class Merge:
     """The kernel over sources that have staged all they have."""
 
-    def __init__(self, sources: list[list[Heard]], pace: Pace = Pace.FULL, interval: float = 0.0):
-        self.memory = empty(np.dtype("i8"), merge.BYTES // 8 + 8)
+    def __init__(self, sources, pace: Pace = Pace.FULL, interval: float = 0.0, law: Rules = LAX):
+        self.memory = empty(np.dtype("i8"), merge.bytes_needed(INSTRUMENTS) // 8 + 8)
         self.state = self.memory.ctypes.data
         self.ring = empty(np.dtype("i8"), ring.bytes_needed(CAPACITY, EVENT.itemsize) // 8)
         self.writer = ring.writer_of(self.ring.ctypes.data, CAPACITY, EVENT.itemsize)
@@ -43,7 +46,7 @@ class Merge:
         clock.calibrate(self.clock[0])
         self.header = at(self.state, MERGE)
         self.header.sources = len(sources)
-        self.header.quantity_limit = self.header.price_limit = LIMIT
+        rules.lay_down(self.header.law, law, LIMIT, LIMIT)
         self.header.pace, self.header.interval = pace, interval
         self.staged = [staged(events) for events in sources]
         self.codes: dict[tuple[int, int], int] = {}
@@ -94,49 +97,98 @@ def staged(events: list[Heard]) -> np.ndarray:
     return rows
 
 
-def naive(sources: list[list[Heard]]):
-    """The log as (time, kind, instrument, source), and what was counted."""
-    queues = [list(events) for events in sources]
-    codes: dict[tuple[int, int], int] = {}
-    log, counts, newest = [], dict.fromkeys(COUNTERS.names, 0), 0
-    while any(queues):
-        heads = [(queue[0].time_ns, n) for n, queue in enumerate(queues) if queue]
-        _, number = min(heads)
-        event = queues[number].pop(0)
-        key = (number, event.code)
-        if event.kind == Event.DIRECTORY:
-            codes.setdefault(key, len(codes))
-        counts["received"] += 1
-        fault = refusal(event, key in codes)
-        if fault:
-            counts[fault] += 1
-            continue
-        counts["published"] += 1
-        counts["late"] += event.time_ns < newest
-        newest = max(newest, event.time_ns)
-        instrument = -1 if event.kind == Event.SYSTEM else codes[key]
-        log.append((event.time_ns, event.kind, instrument, number))
-    return log, counts
+class Naive:
+    """The log as (time, kind, instrument, source, flags), and what was counted."""
+
+    def __init__(self, sources: list[list[Heard]], law: Rules) -> None:
+        self.law, self.log = law, []
+        self.counts = dict.fromkeys(COUNTERS.names, 0)
+        self.codes: dict[tuple[int, int], int] = {}
+        self.doubtful, self.halted, self.traded = set(), set(), {}
+        self.newest, self.newest_of = 0, dict.fromkeys(range(len(sources)), 0)
+        queues = [list(events) for events in sources]
+        while any(queues):
+            heads = [(queue[0].time_ns, n) for n, queue in enumerate(queues) if queue]
+            _, number = min(heads)
+            self.take(number, queues[number].pop(0))
+
+    def take(self, number: int, event: Heard) -> None:
+        key, kind = (number, event.code), event.kind
+        if kind == Event.DIRECTORY:
+            self.codes.setdefault(key, len(self.codes))
+        self.counts["received"] += 1
+        if kind == Event.SYSTEM:
+            self.newest_of[number] = max(self.newest_of[number], event.time_ns)
+            return self.put(number, event, -1, kind, 0)
+        if key not in self.codes or event.code == 3:
+            self.counts["unwanted" if key in self.codes else "unknown_instrument"] += 1
+            return None
+        instrument = self.codes[key]
+        broken = list(self.broken(event, instrument, number)) if kind in MARKET else []
+        for name in broken:
+            self.counts[name] += 1
+        effects = {getattr(self.law, name) for name in broken}
+        unfit = {"bad_quantity", "bad_price"} & {*broken}
+        dropped = bool(unfit) or "drop" in effects
+        halting = "halt" in effects and instrument not in self.halted
+        if halting:
+            self.halted.add(instrument)
+        self.remember(kind, instrument)
+        refused = "price_band" in broken and self.law.price_band == "drop"
+        if kind in (Event.TRADE, Event.EXECUTE_AT) and not unfit and not refused:
+            self.traded[instrument] = event.price
+        if not dropped:
+            self.put(number, event, instrument, kind, Flag.SUSPECT if broken else 0)
+        else:
+            self.counts["dropped"] += 1
+            if instrument not in self.doubtful and kind in CHANGING:
+                self.doubtful.add(instrument)
+                self.counts["added"] += 1
+                self.put(number, event, instrument, Event.STALE, Doubt.VALUE)
+        self.newest_of[number] = max(self.newest_of[number], event.time_ns)
+        if halting:
+            self.counts["added"] += 1
+            self.counts["published"] += 1
+            halted = State.HALTED | Mark.BARRED
+            self.log.append((event.time_ns, Event.STATUS, instrument, number, halted))
+        return None
+
+    def remember(self, kind: int, instrument: int) -> None:
+        if kind == Event.STALE:
+            self.doubtful.add(instrument)
+        if kind == Event.FRESH:
+            self.doubtful.discard(instrument)
+        if kind in (Event.FRESH, Event.STATUS):
+            self.halted.discard(instrument)
+
+    def broken(self, event: Heard, instrument: int, number: int):
+        """The rules that an event breaks; nothing else matters for one that no book could take."""
+        kind, price, law = event.kind, event.price, self.law
+        least = {Event.SET: 0, Event.CROSS: 0, Event.BREAK: 0, Event.DELETE: -LIMIT}.get(kind, 1)
+        if not least <= event.quantity <= LIMIT:
+            yield "bad_quantity"
+        elif kind in PRICED and not 1 <= price <= LIMIT:
+            yield "bad_price"
+        else:
+            last = self.traded.get(instrument, 0)
+            gone = kind == Event.SET and event.quantity == 0
+            if kind in PRICED and law.band_percent and last and not gone:
+                far = abs(price - last) * 100 > last * law.band_percent
+                if far and law.price_band != "pass":
+                    yield "price_band"
+            if event.time_ns < self.newest_of[number] and law.out_of_order != "pass":
+                yield "out_of_order"
+
+    def put(self, number: int, event: Heard, instrument: int, kind: int, flags: int) -> None:
+        self.counts["published"] += 1
+        self.counts["late"] += event.time_ns < self.newest
+        self.newest = max(self.newest, event.time_ns)
+        self.log.append((event.time_ns, kind, instrument, number, flags))
 
 
-def refusal(event: Heard, known: bool) -> str:
-    """Which counter an event goes to that does not go into the log."""
-    kind, empty_or_more = event.kind, event.quantity < 1
-    if kind == Event.SYSTEM:
-        return ""
-    if not known:
-        return "unknown_instrument"
-    if event.code == 3:
-        return "unwanted"
-    if kind == Event.DIRECTORY:
-        return ""
-    sized = (Event.ADD, Event.EXECUTE, Event.EXECUTE_AT, Event.CANCEL, Event.REPLACE, Event.TRADE)
-    if (kind in sized and empty_or_more) or event.quantity > LIMIT:
-        return "bad_quantity"
-    priced = (Event.ADD, Event.EXECUTE_AT, Event.REPLACE, Event.TRADE)
-    if kind in priced and not 1 <= event.price <= LIMIT:
-        return "bad_price"
-    return ""
+MARKET = (*range(Event.ADD, Event.STATUS), Event.SET, Event.MODIFY)
+CHANGING = (*range(Event.ADD, Event.TRADE), Event.SET, Event.MODIFY)
+PRICED = (Event.ADD, Event.EXECUTE_AT, Event.REPLACE, Event.TRADE, Event.SET, Event.MODIFY)
 
 
 EVENTS = st.builds(
@@ -145,24 +197,32 @@ EVENTS = st.builds(
     code=st.integers(1, 4),
     kind=st.sampled_from([*Event, Event.DIRECTORY, Event.DIRECTORY]).map(int),
     quantity=st.sampled_from([1, 1, 1, 5, LIMIT, LIMIT + 1, 0, -1]),
-    price=st.sampled_from([1, 1, 1, 7, LIMIT, LIMIT + 1, 0, -1]),
+    price=st.sampled_from([1, 1, 1, 7, LIMIT, LIMIT + 1, 0, -1, 100, 105]),
 )
 
 
+EFFECTS = st.sampled_from(["pass", "flag", "drop", "halt"])
+LAWS = st.builds(
+    Rules,
+    bad_quantity=st.sampled_from(["drop", "halt"]),
+    bad_price=st.sampled_from(["drop", "halt"]),
+    price_band=EFFECTS,
+    out_of_order=EFFECTS,
+    band_percent=st.sampled_from([None, 10.0]),
+)
 SOURCES = st.lists(st.lists(EVENTS, max_size=25), min_size=1, max_size=4)
 
 
 @settings(deadline=None, max_examples=100 if compiled() else 30)
-@given(sources=SOURCES, limit=st.integers(1, 9))
-def test_the_log_is_that_of_the_obvious_merge(sources, limit):
-    merged = Merge(sources)
-    log, counts = naive(sources)
+@given(sources=SOURCES, limit=st.integers(1, 9), law=LAWS)
+def test_the_log_is_that_of_the_obvious_merge(sources, limit, law):
+    merged, naive = Merge(sources, law=law), Naive(sources, law)
     assert merged.run(limit) == sum(map(len, sources))
     rows = merged.log()
-    columns = (rows[name].tolist() for name in ("time_ns", "kind", "instrument", "source"))
-    assert list(zip(*columns, strict=True)) == log
-    assert merged.counts() == counts
-    assert rows["sequence"].tolist() == list(range(1, len(log) + 1))
+    columns = (rows[name].tolist() for name in ("time_ns", "kind", "instrument", "source", "flags"))
+    assert list(zip(*columns, strict=True)) == naive.log
+    assert merged.counts() == naive.counts
+    assert rows["sequence"].tolist() == list(range(1, len(naive.log) + 1))
 
 
 def test_of_equal_times_the_lower_source_goes_first_and_each_keeps_its_order():

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workers.records import LEVEL, RISK, TOP, TRADE, Event, Side, State
+from workers.records import LEVEL, RISK, TOP, TRADE, Event, Mark, Side, State
 
 
 class Shown(IntEnum):
@@ -40,7 +40,17 @@ class Table(NamedTuple):
 
 
 SIDES = tuple(side.name.lower() for side in Side)
-STATES = tuple(state.name.lower() for state in State)
+
+
+def state_text(state: int) -> str:
+    """A State with bits of Mark, as people read it: "trading", "trading stale crossed"."""
+    plain = state & MARKS_FROM
+    names = [State(plain).name.lower() if plain in set(State) else str(plain)]
+    return " ".join(names + [mark.name.lower() for mark in reversed(Mark) if state & mark])
+
+
+MARKS_FROM = min(Mark) - 1
+STATES = tuple(map(state_text, range(256)))
 EVENTS = ("", *(event.name.lower() for event in Event))
 
 _ORIGIN = (
@@ -84,6 +94,7 @@ TABLES = {
     "level": Table("levels", LEVEL, (*_ORIGIN, *_LEVELS)),
     "trade": Table("trades", TRADE, (*_ORIGIN, *_TRADES)),
     "status": Table("statuses", TOP, (*_ORIGIN, *_QUOTES)),
+    "cleared": Table("clears", TOP, (*_ORIGIN, *_QUOTES)),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
 }
 DEFAULT_KINDS = ("top", "trade", "risk")
