@@ -30,7 +30,7 @@ from tuning import affinity, numa
 from tuning.memory import lock_all
 from tuning.outcome import Outcome
 from tuning.topology import show
-from workers import recovery
+from workers import recovery, rejoin
 from workers.book import Book
 from workers.ingest import Ingest
 from workers.journal import Journal
@@ -251,7 +251,10 @@ def _beginnings(
     def begin(stage: Stage) -> None:
         name, stage.breathe = names[id(stage)], beat
         if plan.journal and isinstance(stage, Ingest):
-            recovery.rerun(stage, name, beat)
+            if any(feed.live for feed in stage.feeds):
+                rejoin.rejoin(stage, JournalReader(past.folder_of(plan) / "events"), beat)
+            else:
+                recovery.rerun(stage, name, beat)
         elif plan.journal and isinstance(stage, Book | Risk) and plan.stage(name).restart:
             recovery.resume(stage, name, past.past_of(config, plan, name), beat)
         else:

@@ -217,6 +217,7 @@ def miss(state, writer, event):
     else:
         at(at(state, KEEPER).counters, COUNTERS).partial += 1
         note.state |= PARTIAL
+        mark_moved(state, event)
 
 
 @kernel

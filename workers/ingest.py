@@ -8,6 +8,7 @@ from ringbuf.panel import Equation
 from workers import merge, rules
 from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
 from workers.feeds.feed import FEED_COUNTERS, Feed
+from workers.feeds.journal import JournalFeed
 from workers.feeds.registry import FeedOptions, build
 from workers.instruments import INSTRUMENT, announced, describe
 from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
@@ -22,6 +23,7 @@ FATES = (
     "unknown_instrument",
     "unwanted",
     "dropped",
+    "repeated",
     "instruments_full",
 )
 STAGED = 2048  # events that a source may have waiting
@@ -55,6 +57,7 @@ class Ingest(Stage):
         self.feeds: list[Feed] = [
             build(source, self._counters_of(number)) for number, source in enumerate(sources)
         ]
+        self.numbers: dict[tuple[int, int, str], int] = {}
         self.draining = False
         self.told = ""  # trouble of a live source
         self.limit = TURN_RECORDS  # events that a turn moves at most
@@ -78,7 +81,7 @@ class Ingest(Stage):
         fed = [f"feed{number}.events" for number in range(parts)]
         equations: list[Equation] = [
             (["ingest.received", "ingest.added"], [f"ingest.{name}" for name in FATES]),
-            (fed, ["ingest.received"]),
+            (fed, ["ingest.received", "ingest.abandoned"]),
         ]
         for number in range(parts):
             block = f"feed{number}"
@@ -106,13 +109,13 @@ class Ingest(Stage):
         for number, feed in enumerate(self.feeds):
             source = self.source(number)
             source.events, source.live = self.staged[number].ctypes.data, feed.live
+            source.exempt = isinstance(feed, JournalFeed)
             feed.open()
             self._refill(number)
         # Compiled before it is needed, like the feeds' kernels by their first events.
         merge.turn(self.state_at, self.writer, self.clock, self.counters, 0, 0)
         merge.code_place(self.state_at, 0, np.int32(0))
         self.board.put(0, self.board.row(0))
-        self.numbers: dict[tuple[int, int, str], int] = {}
 
     def bind(self, links: Links) -> None:
         """Write to these rings; where there is a pace, it begins with the next event."""
@@ -210,9 +213,14 @@ class Ingest(Stage):
                 self._refuse(source)
                 return
             self._show(known, event)
-        entry.instrument = self.numbers[known] + 1
+        self.know(number, int(event["instrument"]), self.numbers[known])
+
+    def know(self, number: int, code: int, instrument: int) -> None:
+        """From here on a source's code means this instrument."""
+        entry = at(merge.code_place(self.state_at, number, code), merge.CODE)
+        entry.instrument = instrument + 1
         if number in self.watches:
-            self.watches[number].codes[self.numbers[known]] = int(event["instrument"])
+            self.watches[number].codes[instrument] = code
 
     def _tell_missing(self) -> None:
         """Say which of the configured symbols never came."""

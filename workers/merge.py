@@ -55,6 +55,8 @@ COUNTERS = record(
         ("unknown_instrument", "i8"),  # refused: the source never announced its code
         ("unwanted", "i8"),  # left out: an instrument that the configuration does not name
         ("dropped", "i8"),  # left out by a rule
+        ("repeated", "i8"),  # left out: in the log already, since before a restart
+        ("abandoned", "i8"),  # staged by a process that died before they were in the log
         ("added", "i8"),  # events that rules put in: books marked stale, instruments halted
         *((name, "i8") for name in rules.NAMES),  # events that broke a rule
         ("late", "i8"),  # passed on, but earlier than the event before by its own clock
@@ -86,6 +88,8 @@ SOURCE = record(
         ("finished", "i8"),
         ("live", "i8"),  # 1: the others do not wait for it
         ("newest_ns", "i8"),  # the latest event time it has told
+        ("exempt", "i8"),  # 1: a log that was judged when it was made
+        ("repeats", "i8"),  # so many events that would go into the log are there already
     ]
 )
 SOURCE_SIZE = SOURCE.itemsize
@@ -217,6 +221,10 @@ def pass_on(state, writer, clock, counters, sequence, due):
         tally.dropped += 1
         if not leaves_doubt(state, event, instrument):
             return 0
+    elif source.repeats > 0 and is_given(event):
+        source.repeats -= 1
+        tally.repeated += 1
+        return 0
     tally.late += event.time_ns < header.last_ns
     header.last_ns = max(header.last_ns, event.time_ns)
     slot = claim(writer, sequence)
@@ -236,9 +244,16 @@ def pass_on(state, writer, clock, counters, sequence, due):
 
 
 @kernel
+def is_given(event):
+    """Whether a source gives this event again when it is read again: it came of a message."""
+    kind = event.kind
+    return kind < Event.CLEAR or kind == Event.CHECK or kind == Event.MODIFY
+
+
+@kernel
 def instrument_of(state, event, tally):
     """The number of an event's instrument, -1 for one of the session; less: refused, counted."""
-    if event.kind == Event.SYSTEM:
+    if event.kind == Event.SYSTEM or event.kind == Event.POSITION:
         return -1
     entry = int(code_at(state, at(state, MERGE).asks, event).instrument)
     if entry > 0:
@@ -254,7 +269,7 @@ def weigh(state, counters, event, instrument, now_ns):
     header = at(state, MERGE)
     source = source_at(state, header.asks)
     effect = 0
-    if instrument >= 0:
+    if instrument >= 0 and not source.exempt:
         place = quality_of(state, instrument)
         live_ns = now_ns if source.live else 0
         law, broken = state + LAW_AT, counters + BROKEN_AT
