@@ -247,7 +247,7 @@ def pass_on(state, writer, clock, counters, sequence, due):
 def is_given(event):
     """Whether a source gives this event again when it is read again: it came of a message."""
     kind = event.kind
-    return kind < Event.CLEAR or kind == Event.CHECK or kind == Event.MODIFY
+    return kind < Event.CLEAR or kind == Event.CHECK or kind >= Event.MODIFY
 
 
 @kernel

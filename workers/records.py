@@ -44,6 +44,8 @@ class Event(IntEnum):
     POSITION = 18  # where a live source is: order = the next number of its session, other = which
     MODIFY = 19  # a resting order has this price and quantity now; it keeps its place where the
     #              price stays and the quantity does not grow
+    TERMS = 20  # what an instrument trades by: order = tick in price units, other = lot size in
+    #             lots, price = a price to compare with, as the last close; 0 where not known
 
 
 class Flag(IntEnum):

@@ -206,3 +206,7 @@ def remember(quality_at, event):
         quality.doubtful = quality.halted = 0
     elif kind == Event.STATUS:
         quality.halted = 0
+    elif kind == Event.TERMS:
+        quality.tick, quality.lot = event.order, event.other
+        if event.price > 0:
+            quality.reference = event.price

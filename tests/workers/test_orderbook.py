@@ -28,7 +28,7 @@ def mostly(good, *odd):
 ids = st.sampled_from([INT64_MIN, 0, 8, INT64_MAX])
 messages = st.builds(
     Message,
-    kind=mostly(st.sampled_from([1, 1, 1, 2, 3, 4, 5, 6, 6, 13, 13, 19]), 0, *range(7, 21), 255),
+    kind=mostly(st.sampled_from([1, 1, 1, 2, 3, 4, 5, 6, 6, 13, 13, 19]), 0, *range(7, 22), 255),
     instrument=mostly(st.integers(0, 1), INT64_MAX >> 32, -1, 2),
     order=ids,
     other=ids,

@@ -1,4 +1,4 @@
-"""Ingest with live sources goes on behind its log: nothing twice, nothing left out, no false trust."""
+"""Ingest with live sources goes on behind its log: nothing twice, nothing missing."""
 
 import ctypes
 import tempfile

@@ -141,6 +141,20 @@ def test_what_the_log_says_of_an_instrument_is_remembered():
         assert (quality["doubtful"][0], quality["halted"][0]) == (doubtful, halted)
 
 
+def test_terms_set_tick_lot_and_reference():
+    court = Court(band_percent=10.0, off_lot="flag")
+    terms, view = court.place, at(court.place.ctypes.data, EVENT)
+    terms["kind"], terms["order"], terms["other"], terms["price"] = Event.TERMS, 25, 10, 5_000
+    remember(court.quality.ctypes.data, view)
+    assert court.judge(Event.ADD, price=5_025, quantity=20) == 0
+    assert court.judge(Event.ADD, price=5_030, quantity=25) == FLAG
+    assert court.judge(Event.ADD, price=6_000, quantity=20) == FLAG
+    assert court.broken == {"off_tick": 1, "off_lot": 1, "price_band": 1}
+    terms["kind"], terms["price"] = Event.TERMS, 0
+    remember(court.quality.ctypes.data, view)
+    assert court.quality["reference"][0] == 5_000
+
+
 def test_which_events_a_book_would_miss():
     event = empty(EVENT, 1)
     missed = []

@@ -75,7 +75,7 @@ def fold(book, event):
         return modify(book, event)
     if kind == Event.CLEAR:
         return clear(book, event)
-    if Event.TRADE <= kind <= Event.POSITION:
+    if Event.TRADE <= kind <= Event.TERMS:
         return Outcome.IGNORED
     return Outcome.BAD_KIND
 
