@@ -15,7 +15,7 @@ from pipeline.toml import write_config
 from tuning import topology
 from workers.feeds.registry import FEEDS, FeedOptions
 from workers.instruments import announced
-from workers.records import LOT_DECIMALS, Event
+from workers.records import LOT_DECIMALS, Book, Event, Mark
 
 FILE_KEYS = {"moldudp64": "pcap"}  # what a feed calls its file, where it is not `path`
 
@@ -36,7 +36,7 @@ class Listener:
     def __init__(self, best: BestPrices | None) -> None:
         self.best, self.crossing = best, Crossing()
         self.scales: dict[int, Scale] = {}
-        self.stale: set[int] = set()
+        self.states: dict[int, int] = {}  # State and Mark of each book, as last told
 
     def events(self, events: np.ndarray) -> None:
         """Take a slice of the log."""
@@ -44,16 +44,13 @@ class Listener:
             lots = 10 ** (int(event["flags"]) >> LOT_DECIMALS)
             scale = Scale(announced(event), int(event["quantity"]), lots)
             self.scales[int(event["instrument"])] = scale
-        for event in events[(events["kind"] == Event.STALE) | (events["kind"] == Event.FRESH)]:
-            if event["kind"] == Event.STALE:
-                self.stale.add(int(event["instrument"]))
-            else:
-                self.stale.discard(int(event["instrument"]))
         if self.best:
             self.best.events(events)
 
     def records(self, records: np.ndarray) -> None:
         """Take a slice of the book ring."""
+        told = records[np.isin(records["kind"], (Book.TOP, Book.STATUS))]
+        self.states.update(zip(told["instrument"].tolist(), told["state"].tolist(), strict=True))
         self.crossing.records(records)
         if self.best:
             self.best.records(records)
@@ -103,9 +100,10 @@ def _explain(kind: str, path: Path, feed: dict, heard: Listener, report: Report)
         if feed[name]:
             console.err.print(f"  {name}: {feed[name]:,}", markup=False, style="dim")
     console.err.print(f"  instruments: {len(heard.scales):,}", markup=False, style="dim")
-    if heard.stale:
-        symbols = ", ".join(heard.scales[n].symbol for n in sorted(heard.stale)[:5])
-        console.err.print(f"  stale at the end: {len(heard.stale):,} ({symbols})", markup=False)
+    stale = sorted(number for number, state in heard.states.items() if state & Mark.STALE)
+    if stale:
+        symbols = ", ".join(heard.scales[number].symbol for number in stale[:5])
+        console.err.print(f"  stale at the end: {len(stale):,} ({symbols})", markup=False)
     if not report.balanced:
         console.err.print("  the counters of the run do not balance", style="red")
 
