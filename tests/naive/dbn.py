@@ -323,6 +323,9 @@ class Twin:
             self.new = 0
         else:
             self.announce()
+        tick = self.units(struct.unpack_from("<q", message, 24)[0])
+        if tick:
+            self.put(Event.TERMS, order=tick)
         self.finish(False)
         return "written"
 

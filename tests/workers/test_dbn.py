@@ -356,8 +356,10 @@ def test_prices_have_the_decimals_that_they_need():
 
 def test_ticks_of_definitions():
     data = stream(naive.definition(3, "ESH4", tick=25 * 10**7, ts_event=TIME))
-    _, decoder = run(data)
+    events, decoder = run(data)
     assert decoder.memory.instruments[0]["tick"] == 2_500
+    assert kinds(events) == ["DIRECTORY", "TERMS"]
+    assert events[1]["order"] == 2_500
 
 
 def test_records_left_out_by_the_gateway_put_all_books_in_doubt():

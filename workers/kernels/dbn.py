@@ -54,7 +54,7 @@ from workers.kernels.feed_counters import FEED_COUNTERS
 from workers.records import Event, State
 
 HEAD = HEADER.itemsize
-STATED = int(Event.STATUS)
+STATED, TERMS = int(Event.STATUS), int(Event.TERMS)
 UNKNOWN, TRADING, HALTED = int(State.UNKNOWN), int(State.TRADING), int(State.HALTED)
 PAUSED, QUOTING = int(State.PAUSED), int(State.QUOTING)
 YES, NO, DELETED = (ord(letter) for letter in "YND")
@@ -220,7 +220,10 @@ def definition(state, message):
         header.announced = 0  # by its own record
     else:
         announce(state, code)
-    instrument_at(state, code).tick = units(state, code, int(record.min_price_increment))
+    tick = units(state, code, int(record.min_price_increment))
+    instrument_at(state, code).tick = tick
+    if tick > 0:
+        put(state, code, TERMS, NO_SIDE, 0, tick, 0, 0, 0)
     finish(state, code, first, False)
     return WRITTEN
 
