@@ -41,9 +41,9 @@ def rejoin(stage: Ingest, log: JournalReader, beat: Callable[[], None] = lambda:
     for number, feed in enumerate(stage.feeds):
         position = given.positions.get(number)
         if hasattr(feed, "rejoin") and given.found[number]:
-            codes = _codes(stage, number)
+            codes = _codes(stage, number, given.announced[number])
             doubt = given.doubts.get(number, 0)
-            if position is not None and len(codes) == len(_instruments(stage, number)):
+            if position is not None and all(codes):
                 feed.rejoin(int(position["order"]), int(position["other"]), 0, codes, doubt)
             else:
                 session = 0 if position is None else int(position["other"])
@@ -68,6 +68,8 @@ class _Given:
         self.given = [0] * sources  # that its messages gave
         self.counts = [0] * sources  # that its messages gave, since its last position
         self.positions: dict[int, np.void] = {}
+        self.met: list[set[int]] = [set() for _ in range(sources)]  # instruments announced
+        self.announced: list[set[int]] = [set() for _ in range(sources)]  # before the position
         self.doubts: dict[int, int] = {}  # of the last STALE event, where no FRESH came after it
 
 
@@ -98,10 +100,16 @@ def _note(given: _Given, number: int, events: np.ndarray) -> None:
     if len(doubts):
         given.doubts[number] = int(doubts[-1]["flags"]) * int(doubts[-1]["kind"] == Event.STALE)
     places = np.flatnonzero(kinds == Event.POSITION)
+    named = kinds == Event.DIRECTORY
     if len(places):
+        before = events["instrument"][: places[-1]][named[: places[-1]]]
+        given.announced[number] = given.met[number] | {*before.tolist()}
         given.positions[number] = events[places[-1]].copy()
         given.counts[number] = 0
+        given.met[number] |= {*events["instrument"][named].tolist()}
         events = events[places[-1] + 1 :]
+    else:
+        given.met[number] |= {*events["instrument"][named].tolist()}
     given.counts[number] += _of_messages(events)
 
 
@@ -117,9 +125,9 @@ def _instruments(stage: Ingest, number: int) -> list[tuple[int, np.void]]:
     return [(n, row) for n, row in enumerate(rows) if row["symbol"] and row["source"] == number]
 
 
-def _codes(stage: Ingest, number: int) -> list[int]:
-    """The source's own codes, where shared memory has kept them; the log does not tell them."""
-    return [int(row["code"]) for _, row in _instruments(stage, number) if row["code"]]
+def _codes(stage: Ingest, number: int, announced: set[int]) -> list[int]:
+    """The source's own codes of instruments; 0: not known, as only shared memory keeps them."""
+    return [int(row["code"]) for n, row in _instruments(stage, number) if n in announced]
 
 
 def _know(stage: Ingest) -> None:

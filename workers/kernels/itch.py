@@ -13,11 +13,27 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.wire import load_i64, load_u8, load_u16, load_u32, load_u48, load_word
 from workers.kernels.feed_counters import FEED_COUNTERS
-from workers.kernels.itch_frames import ITCH_STATE, MORE, PREFIX, next_frame
+from workers.kernels.itch_frames import (
+    FORM,
+    ITCH_STATE,
+    KIND,
+    MORE,
+    ORDER_AT,
+    OTHER_AT,
+    OTHER_MASK,
+    PREFIX,
+    PRICE_AT,
+    PRICE_MASK,
+    QUANTITY_AT,
+    QUANTITY_MASK,
+    SIDE_AT,
+    next_frame,
+)
 from workers.records import EVENT, Event, Flag, Side, State
 
 PRICE_UNITS = 10_000  # in one unit of currency
 DAY_NS = 86_400 * 10**9
+CODES = 1 << 16  # locate codes there can be
 SPACES = int.from_bytes(b" " * 8, "little")
 EVENT_SIZE = EVENT.itemsize
 WRITTEN, IGNORED, REFUSED = 1, 0, -1
@@ -30,6 +46,7 @@ ADD, EXECUTE, EXECUTE_AT = (int(k) for k in (Event.ADD, Event.EXECUTE, Event.EXE
 CANCEL, DELETE, REPLACE = (int(k) for k in (Event.CANCEL, Event.DELETE, Event.REPLACE))
 TRADE, CROSS, BREAK = (int(k) for k in (Event.TRADE, Event.CROSS, Event.BREAK))
 STATUS, DIRECTORY, SYSTEM = (int(k) for k in (Event.STATUS, Event.DIRECTORY, Event.SYSTEM))
+STALE = int(Event.STALE)
 UNPRINTED, INFERRED = int(Flag.UNPRINTED), int(Flag.INFERRED)
 UNKNOWN, TRADING, HALTED = (int(s) for s in (State.UNKNOWN, State.TRADING, State.HALTED))
 PAUSED, QUOTING = int(State.PAUSED), int(State.QUOTING)
@@ -44,8 +61,11 @@ def decode(state, data, length, target, limit):
     longer than its input.
     """
     header = at(state, ITCH_STATE)
-    position, written = 0, 0
+    position = written = messages = events = 0
     while written < limit:
+        if header.untold > 0:
+            written += tell_doubt(state, target + written * EVENT_SIZE)
+            continue
         size = next_frame(state, data + position, length - position)
         if size == MORE:
             break
@@ -60,24 +80,27 @@ def decode(state, data, length, target, limit):
                 written += 1
                 continue
         count(int(header.counters), message, verdict)
-        written += verdict == WRITTEN
+        messages += 1
+        if verdict == WRITTEN:
+            events += 1
+            written += 1
         position += size
     header.consumed = position
-    at(int(header.counters), FEED_COUNTERS).bytes += position
+    counters = at(int(header.counters), FEED_COUNTERS)
+    counters.bytes += position
+    counters.messages += messages
+    counters.events += events
     return written
 
 
 @kernel
 def count(counters, message, verdict):
-    """Note one whole message and what became of it."""
+    """Note the type of one whole message, and whether it was left out."""
     counts = at(counters, FEED_COUNTERS)
-    counts.messages += 1
     counts.types[load_u8(message)] += 1
-    if verdict == WRITTEN:
-        counts.events += 1
-    elif verdict == IGNORED:
+    if verdict == IGNORED:
         counts.ignored += 1
-    else:
+    elif verdict == REFUSED:
         counts.bad_values += 1
 
 
@@ -85,7 +108,8 @@ def count(counters, message, verdict):
 def must_announce(state, message):
     """Whether a message names an instrument that was not announced yet."""
     header = at(state, ITCH_STATE)
-    return header.symbols[load_u8(message)] > 0 and not header.announced[load_u16(message + 1)]
+    new = header.announced[load_u16(message + 1)] == 0
+    return (header.symbols[load_u8(message)] > 0) & new
 
 
 @kernel
@@ -105,10 +129,50 @@ def directory(state, message, offset, flags, target):
     """Write a DIRECTORY event from the symbol at an offset of a message, and remember it."""
     if not is_symbol(message + offset):
         return REFUSED
+    header, locate = at(state, ITCH_STATE), load_u16(message + 1)
+    if header.doubt > 0 and not header.announced[locate]:
+        header.untold, header.last_ns = locate + 1, header.midnight_ns + load_u48(message + 5)
+    header.announced[locate] = 1
     symbol = load_word(message + offset)
-    at(state, ITCH_STATE).announced[load_u16(message + 1)] = 1
     numbers(target, symbol, SPACES, SPACES, PRICE_UNITS)
     return tags(state, message, target, DIRECTORY, NO_SIDE, flags)
+
+
+@kernel
+def tell_doubt(state, target):
+    """Write that the book of an instrument announced too late is not to be trusted."""
+    header = at(state, ITCH_STATE)
+    made_up(state, header.untold - 1, STALE, header.doubt, header.last_ns, target)
+    header.untold = 0
+    return 1
+
+
+@kernel
+def made_up(state, code, kind, flags, time_ns, target):
+    """Write an event of an instrument that no message gave."""
+    numbers(target, 0, 0, 0, 0)
+    event = at(target, EVENT)
+    event.time_ns = time_ns
+    event.instrument = code
+    event.kind = kind
+    event.side = NO_SIDE
+    event.flags = flags
+    counters = at(int(at(state, ITCH_STATE).counters), FEED_COUNTERS)
+    counters.further += 1
+    counters.events += 1
+
+
+@kernel
+def sweep(state, code, kind, flags, time_ns, target, limit):
+    """Write an event for each instrument announced, from a code on; (next code, how many)."""
+    header = at(state, ITCH_STATE)
+    written = 0
+    while code < CODES and written < limit:
+        if header.announced[code]:
+            made_up(state, code, kind, flags, time_ns, target + written * EVENT_SIZE)
+            written += 1
+        code += 1
+    return code, written
 
 
 @kernel
@@ -127,65 +191,42 @@ def translate(state, message, target):
     if load_u48(message + 5) >= DAY_NS:
         return REFUSED
     letter = load_u8(message)
-    if letter in (A, F):
-        return add(state, message, target)
-    if letter in (E, C, X, D, U):
-        return change(state, message, letter, target)
+    form = letter * FORM
+    if at(state, ITCH_STATE).forms[form + KIND] > 0:
+        return resting(state, message, form, target)
+    if letter == C:
+        return execute_at(state, message, target)
     if letter in (P, Q, B):
         return trade(state, message, letter, target)
     return administer(state, message, letter, target)
 
 
 @kernel
-def add(state, message, target):
-    """A and F: order, side, shares, symbol, price."""
-    order, side = load_i64(message + 11), side_of(load_u8(message + 19))
-    if order < 0 or side == NO_SIDE:
+def resting(state, message, form, target):
+    """A, F, E, X, D and U: a resting order comes, or something befalls it.
+
+    A table says where the fields are, and a mask whether there are any: without branches, as
+    no processor can guess which type comes next.
+    """
+    forms = at(state, ITCH_STATE).forms
+    order = load_i64(message + ORDER_AT)
+    other = load_i64(message + int(forms[form + OTHER_AT])) & forms[form + OTHER_MASK]
+    price = load_u32(message + int(forms[form + PRICE_AT])) & forms[form + PRICE_MASK]
+    quantity = load_u32(message + int(forms[form + QUANTITY_AT])) & forms[form + QUANTITY_MASK]
+    side = at(state, ITCH_STATE).sides[load_u8(message + int(forms[form + SIDE_AT]))]
+    if (order < 0) | (other < 0) | ((side == NO_SIDE) & (forms[form + SIDE_AT] > 0)):
         return REFUSED
-    numbers(target, order, 0, load_u32(message + 32), load_u32(message + 20))
-    return tags(state, message, target, ADD, side, 0)
+    numbers(target, order, other, price, quantity)
+    return tags(state, message, target, forms[form + KIND], side, 0)
 
 
 @kernel
-def change(state, message, letter, target):
-    """E, C, X, D and U: what befell a resting order."""
-    order = load_i64(message + 11)
-    if order < 0:
+def execute_at(state, message, target):
+    """C: order, shares, match, printable, price."""
+    order, match, printable = load_i64(message + 11), load_i64(message + 23), load_u8(message + 31)
+    if order < 0 or match < 0 or printable not in (Y, N):
         return REFUSED
-    if letter == D:
-        numbers(target, order, 0, 0, 0)
-        return tags(state, message, target, DELETE, NO_SIDE, 0)
-    if letter == X:
-        numbers(target, order, 0, 0, load_u32(message + 19))
-        return tags(state, message, target, CANCEL, NO_SIDE, 0)
-    if letter == U:
-        return replace(state, message, order, target)
-    return execute(state, message, order, letter, target)
-
-
-@kernel
-def replace(state, message, order, target):
-    """U: old order, new order, shares, price; side and symbol stay."""
-    successor = load_i64(message + 19)
-    if successor < 0:
-        return REFUSED
-    numbers(target, order, successor, load_u32(message + 31), load_u32(message + 27))
-    return tags(state, message, target, REPLACE, NO_SIDE, 0)
-
-
-@kernel
-def execute(state, message, order, letter, target):
-    """E: order, shares, match; C: printable and price besides."""
-    match, quantity = load_i64(message + 23), load_u32(message + 19)
-    if match < 0:
-        return REFUSED
-    if letter == E:
-        numbers(target, order, match, 0, quantity)
-        return tags(state, message, target, EXECUTE, NO_SIDE, 0)
-    printable = load_u8(message + 31)
-    if printable not in (Y, N):
-        return REFUSED
-    numbers(target, order, match, load_u32(message + 32), quantity)
+    numbers(target, order, match, load_u32(message + 32), load_u32(message + 19))
     flags = UNPRINTED if printable == N else 0
     return tags(state, message, target, EXECUTE_AT, NO_SIDE, flags)
 

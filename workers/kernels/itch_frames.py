@@ -10,6 +10,7 @@ from ringbuf.jit import kernel
 from ringbuf.record import record
 from ringbuf.wire import load_u8, load_u16
 from workers.kernels.feed_counters import FEED_COUNTERS
+from workers.records import Event, Side
 
 # Bytes of a message by its type (ITCH 5.0, with `O` of 2023).
 SIZES = {
@@ -19,6 +20,18 @@ SIZES = {
 }  # fmt: skip
 # Where the symbol stands in messages that announce an instrument nobody announced.
 SYMBOLS = {"A": 24, "F": 24, "P": 24, "H": 11, "Q": 19}
+# What messages about resting orders say, and where: kind of event; side, other, quantity, price.
+FORM_OF = {
+    "A": (Event.ADD, 19, 0, 20, 32),
+    "F": (Event.ADD, 19, 0, 20, 32),
+    "E": (Event.EXECUTE, 0, 23, 19, 0),
+    "X": (Event.CANCEL, 0, 0, 19, 0),
+    "D": (Event.DELETE, 0, 0, 0, 0),
+    "U": (Event.REPLACE, 0, 19, 27, 31),
+}
+FORM = 8  # numbers of a form: offsets in the message (ORDER_AT for what it has not), and masks
+KIND, SIDE_AT, OTHER_AT, QUANTITY_AT, PRICE_AT, OTHER_MASK, QUANTITY_MASK, PRICE_MASK = range(FORM)
+ORDER_AT = 11
 SYSTEM_CODES = "OSQMECARB"  # the day's six, and halt, resume, best bid and offer only
 
 PREFIX = 2  # bytes of a frame's length
@@ -36,9 +49,15 @@ ITCH_STATE = record(
         ("final", "i8"),  # 1: nothing follows the bytes handed over
         ("by_type", "i8"),  # 1: a frame's length is its type's, whatever its prefix says
         ("lost", "i8"),  # 1: searching for the next good frame
+        ("exact", "i8"),  # 1: where frames end is certain; what is not understood is stepped over
+        ("doubt", "i8"),  # not 0: a Doubt that holds for every instrument announced from now on
+        ("untold", "i8"),  # one past the code of the instrument whose doubt is to be told next
+        ("last_ns", "i8"),  # the event time of that announcement
         ("sizes", "i8", (256,)),
         ("symbols", "i8", (256,)),
         ("system_codes", "u1", (256,)),
+        ("forms", "i8", (256 * FORM,)),  # by type
+        ("sides", "i8", (256,)),  # by letter
         ("announced", "u1", (65_536,)),  # by locate code
     ]
 )
@@ -54,6 +73,12 @@ def prepare(state, counters: int, midnight_ns: int, by_type: bool) -> None:
         state["sizes"][ord(letter)] = size
     for letter, offset in SYMBOLS.items():
         state["symbols"][ord(letter)] = offset
+    for letter, (kind, side, *places) in FORM_OF.items():
+        form = [kind, side, *(place or ORDER_AT for place in places)]
+        masks = [-1 if place else 0 for place in places]
+        state["forms"][ord(letter) * FORM : (ord(letter) + 1) * FORM] = form + masks
+    state["sides"] = Side.NONE
+    state["sides"][[ord("B"), ord("S")]] = Side.BID, Side.ASK
     for letter in SYSTEM_CODES:
         state["system_codes"][ord(letter)] = 1
 
@@ -62,6 +87,8 @@ def prepare(state, counters: int, midnight_ns: int, by_type: bool) -> None:
 def next_frame(state, address, length):
     """Bytes of the whole frame here; minus the bytes to skip, already counted; or MORE."""
     header = at(state, ITCH_STATE)
+    if header.exact:
+        return exact_frame(state, address, length)
     if header.lost:
         skipped = search(state, address, length)
         if skipped > 0 or header.lost:
@@ -75,6 +102,25 @@ def next_frame(state, address, length):
     if length < PREFIX + size:
         return cut_off(state, length)
     return PREFIX + size
+
+
+@kernel
+def exact_frame(state, address, length):
+    """The same where a transport vouches for the lengths: a packet is never searched."""
+    if length < PREFIX:
+        return MORE
+    declared = load_u16(address)
+    if length < PREFIX + declared:
+        return MORE
+    header = at(state, ITCH_STATE)
+    size = int(header.sizes[load_u8(address + PREFIX)]) if declared > 0 else 0
+    if size == declared and size > 0:
+        return PREFIX + size
+    counters = at(int(header.counters), FEED_COUNTERS)
+    counters.unknown += size == 0
+    counters.bad_frames += size > 0
+    counters.skipped_bytes += PREFIX + declared
+    return -(PREFIX + declared)
 
 
 @kernel
