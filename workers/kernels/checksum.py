@@ -6,8 +6,6 @@ point and without leading zeros. OKX (API guide, "Checksum"): the 25 best bids a
 "price:quantity" joined by colons, numbers without trailing zeros.
 """
 
-import zlib
-
 import numpy as np
 
 from ringbuf.jit import kernel
@@ -18,8 +16,17 @@ KRAKEN_LEVELS, OKX_LEVELS = 10, 25
 DIGITS_MAX = 19
 START = 0xFFFFFFFF
 COLON, DOT, ZERO = ord(":"), ord("."), ord("0")
-# The remainders of all bytes, told by the library: it starts from ones, so that byte n takes ~n.
-TABLE = np.array([zlib.crc32(bytes([n ^ 0xFF])) ^ 0xFF000000 for n in range(256)], np.int64)
+POLYNOMIAL = 0xEDB88320  # of IEEE 802.3, reflected
+
+
+def remainder(value: int) -> int:
+    """What a byte leaves of eight steps of the division."""
+    for _ in range(8):
+        value = value >> 1 ^ POLYNOMIAL * (value & 1)
+    return value
+
+
+TABLE = np.array([remainder(value) for value in range(256)], np.int64)
 
 
 @kernel
