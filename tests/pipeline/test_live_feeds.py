@@ -176,8 +176,8 @@ def test_a_wrong_book_is_found_by_its_checksum_and_asked_for_anew(place):
         return count
 
     try:
-        exchange.steady = lambda: not is_so(
-            lambda: counted("book", "book", "fresh") >= len(pairs) + resyncs()
+        exchange.steady = lambda: (
+            not is_so(lambda: counted("book", "book", "fresh") >= len(pairs) + resyncs())
         )
 
         def resyncs() -> int:
