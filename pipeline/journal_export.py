@@ -14,8 +14,8 @@ from pipeline.listing import EVENT_COLUMNS
 from pipeline.selection import Selection, TailRefused
 from ringbuf.journal import JournalError, JournalReader
 from workers.records import EVENT
-from workers.sinks.parquet_file import select
 from workers.sinks.sliced import SlicedFile
+from workers.sinks.sql import select
 from workers.sinks.tables import TABLES, Column, Shown, Table
 
 READ = 1 << 16  # records read at a time
@@ -58,10 +58,10 @@ def export(choice: Choice) -> int:
                 new = sorted({*np.unique(rows["instrument"]).tolist()} - known)
                 known.update(new)
                 for number in new:
-                    symbol, scale = reading.names[number]
-                    strangers += number >= 0 and symbol == f"#{number}"
+                    unit = reading.units(table.units, number)
+                    strangers += number >= 0 and unit.symbol == f"#{number}"
                     made.database.execute(
-                        "INSERT INTO instruments VALUES (?, ?, ?)", [number, symbol, scale]
+                        f"INSERT INTO {table.units} VALUES (?, ?, ?, ?)", [number, *unit[:3]]
                     )
                 made.add({column.field: rows[column.field] for column in table.columns})
             made.finish()

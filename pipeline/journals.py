@@ -18,9 +18,10 @@ from ringbuf import journal_files as files
 from ringbuf import snapshot
 from ringbuf.journal import JournalError, JournalReader
 from ringbuf.snapshot import Snapshot, SnapshotError
-from workers import instruments
 from workers.archive import digest, rings_in
-from workers.instruments import INSTRUMENT, Names
+from workers.enriched import ConsolidatedOptions
+from workers.groups import Groups
+from workers.instruments import INSTRUMENT, Names, Unit, unit_announced, unit_of
 from workers.records import Event
 from workers.snapshots import FOLDER as SNAPSHOTS
 
@@ -103,26 +104,25 @@ class Announced(Names):
                 continue
             for number, row in enumerate(rows.view(INSTRUMENT)):
                 if row["symbol"]:
-                    self.known[number] = row["symbol"].decode(), int(row["price_scale"])
+                    self.known[number] = unit_of(row)
             self.next = max(self.next, found.positions["events"] + 1)
             return
 
-    def __getitem__(self, instrument: int) -> tuple[str, int]:
+    def unit(self, instrument: int) -> Unit:
         while instrument not in self.known and self._read_on():
             pass
-        return self.known.get(instrument, (f"#{instrument}", 1))
+        return self.known.get(instrument, Unit(f"#{instrument}"))
 
     def all(self) -> dict[str, int]:
         """Every announced symbol with its instrument number."""
         while self._read_on():
             pass
-        return {symbol: number for number, (symbol, _) in self.known.items()}
+        return {unit.symbol: number for number, unit in self.known.items()}
 
     def _read_on(self) -> bool:
         events = self.log.read(self.next, SLICE)
         for event in events[events["kind"] == Event.DIRECTORY]:
-            name = instruments.announced(event), int(event["quantity"])
-            self.known[int(event["instrument"])] = name
+            self.known[int(event["instrument"])] = unit_announced(event)
         self.next += len(events)
         return len(events) > 0
 
@@ -132,7 +132,10 @@ class LogReading(Reading):
 
     def __init__(self, folder: Path) -> None:
         self.names = self.announced = Announced(folder)
-        named = past.read_run(folder).config["risk"]["portfolios"]
+        kept = past.read_run(folder).config
+        options = msgspec.convert(kept.get("consolidated", {}), dict[str, ConsolidatedOptions])
+        self.groups = Groups(options, self.names)
+        named = kept["risk"]["portfolios"]
         self.portfolios = [printable(portfolio["name"]) for portfolio in named]
 
     def close(self) -> None:

@@ -11,11 +11,22 @@ import numpy as np
 from pipeline.report import parts
 from ringbuf.board import Board
 from ringbuf.share import Layouts
-from workers.instruments import Names
-from workers.records import MONEY_SCALE, Checksum, Doubt, Event, Flag
-from workers.sinks.tables import EVENTS, SIDES, STATES, TABLES, Column, Shown, state_text
+from workers.groups import Groups, ShownGroups
+from workers.instruments import Names, Unit
+from workers.records import Book, Checksum, Doubt, Event, Flag
+from workers.sinks.tables import (
+    EVENTS,
+    GROUPS,
+    SIDES,
+    STATES,
+    TABLES,
+    Column,
+    Shown,
+    state_text,
+)
+from workers.sinks.values import Scales, named, values_of
 
-NAMED = {Shown.SIDE: SIDES, Shown.STATE: STATES}
+NAMED = {Shown.SIDE: SIDES, Shown.STATE: STATES, Shown.GROUP: GROUPS[::16]}
 NOTHING = "-"
 
 EVENT_COLUMNS = (
@@ -24,7 +35,7 @@ EVENT_COLUMNS = (
     Column("symbol", "instrument", Shown.SYMBOL),
     Column("side", "side", Shown.SIDE),
     Column("price", "price", Shown.QUOTE),
-    Column("quantity", "quantity"),
+    Column("quantity", "quantity", Shown.QUANTITY),
     Column("order_id", "order"),
     Column("other_id", "other"),
     Column("source", "source"),
@@ -38,17 +49,33 @@ PRINTED = {
     "level": "sequence time symbol side price quantity orders cause",
     "trade": "sequence time symbol side quantity price order_id match_id cause",
     "status": "sequence time symbol state bid ask cause",
+    "cleared": "sequence time symbol state bid ask cause",
+    "quote": "sequence time symbol mid spread microprice imbalance state",
+    "flow": "sequence time symbol vwap volume trades volatility cause",
+    "bar": "sequence time symbol series open high low close cause",
+    "bar_flow": "sequence time symbol start vwap volume trades cause",
+    "consolidated": "sequence time symbol bid_quantity bid ask ask_quantity "
+    "bid_venue ask_venue quality",
     "risk": "sequence time symbol portfolio value pnl var_99 es_975",
 }
 MIXED = "sequence time symbol kind what"  # records of several layouts
-WORDS = {"time", "symbol", "kind", "side", "state", "portfolio", "note", "what"}  # flush left
+WORDS = {  # flush left
+    *("time", "symbol", "kind", "side", "state", "portfolio", "note", "what", "start", "quality")
+}
 # Wide enough for most, so that columns need not move: they grow when something longer comes.
 WIDTHS = {
     "sequence": 9, "time": 18, "symbol": 6, "kind": 10, "side": 4, "state": 7, "portfolio": 9,
     "quantity": 8, "bid_quantity": 8, "ask_quantity": 8, "price": 9, "bid": 9, "ask": 9,
+    "mid": 10, "spread": 7, "microprice": 10, "imbalance": 9, "vwap": 9, "volume": 9,
+    "bid_venue": 2, "ask_venue": 2, "volatility": 10, "start": 18,
+    "open": 9, "high": 9, "low": 9, "close": 9,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
 }  # fmt: skip
-HEADERS = {"bid_quantity": "bid qty", "ask_quantity": "ask qty"}
+HEADERS = {
+    **{f"{side}_quantity": f"{side} qty" for side in ("bid", "ask")},
+    **{f"{side}_venue": "by" for side in ("bid", "ask")},
+}
+UNCOUNTED = (Event.DIRECTORY, Event.CHECK)  # events whose quantity is none
 IDENTIFIERS = {"sequence", "cause", "order_id", "other_id", "match_id", "instrument"}
 
 
@@ -59,6 +86,11 @@ class Reading:
         boards = parts(pipeline)["boards"]
         self.board = Board(pipeline, "instruments")
         self.names = Names(self.board)
+        self.groups: Groups | ShownGroups = Groups({}, self.names)
+        self.boards = [self.board]
+        if "consolidated" in boards:
+            self.boards.append(Board(pipeline, "consolidated"))
+            self.groups = ShownGroups(self.boards[-1], self.names)
         self.portfolios: list[str] = []
         if "portfolios" in boards:
             with closing(Board(pipeline, "portfolios")) as board:
@@ -66,22 +98,49 @@ class Reading:
                 self.portfolios = list(map(printable, named))
 
     def symbols(self, records: np.ndarray) -> np.ndarray:
-        """The symbol of each record."""
-        return self._each(records, lambda number: printable(self.names.symbol(number)), object)
+        """The symbol of each record; of consolidated ones the group's name."""
+        return self._each(records, lambda unit: printable(unit.symbol), object)
 
     def scales(self, records: np.ndarray) -> np.ndarray:
         """The price scale of each record."""
-        return self._each(records, self.names.scale, np.int64)
+        return self._each(records, lambda unit: unit.price_scale, np.int64)
 
-    def _each(self, records: np.ndarray, of: Callable[[int], Any], dtype: type) -> np.ndarray:
-        """Ask once for every instrument among the records."""
-        numbers, inverse = np.unique(records["instrument"], return_inverse=True)
-        found: np.ndarray = np.empty(len(numbers), dtype)
-        found[:] = [of(number) for number in numbers.tolist()]
+    def lots(self, records: np.ndarray) -> np.ndarray:
+        """The lot scale of each record."""
+        scales = self._each(records, lambda unit: unit.lot_scale, np.int64)
+        if "arrived_ns" in (records.dtype.names or ()):
+            scales[np.isin(records["kind"], UNCOUNTED)] = 1
+        return scales
+
+    def of(self, records: np.ndarray) -> Scales:
+        """Symbols and scales of each record."""
+        return Scales(self.symbols(records), self.scales(records), self.lots(records))
+
+    def units(self, kind: str, number: int) -> Unit:
+        """What the numbers of an instrument are counted in; kind: as Table.units."""
+        return (self.groups if kind == "groups" else self.names).unit(number)
+
+    def _each(self, records: np.ndarray, of: Callable[[Unit], Any], dtype: type) -> np.ndarray:
+        """Ask once for every instrument, and for every group, among the records."""
+        keys, inverse = np.unique(
+            records["instrument"] * 2 + of_groups(records), return_inverse=True
+        )
+        found: np.ndarray = np.empty(len(keys), dtype)
+        kinds = "instruments", "groups"
+        found[:] = [of(self.units(kinds[key % 2], key // 2)) for key in keys.tolist()]
         return found[inverse]
 
     def close(self) -> None:
-        self.board.close()
+        for board in self.boards:
+            board.close()
+
+
+def of_groups(records: np.ndarray) -> np.ndarray:
+    """Which records are in the units of their instrument's group."""
+    names = records.dtype.names or ()
+    if "index" in names and "portfolio" not in names:  # the book ring's
+        return records["kind"] == Book.CONSOLIDATED
+    return np.zeros(len(records), bool)
 
 
 def printable(text: str) -> str:
@@ -123,34 +182,11 @@ class JsonLines:
         keys = ("kind", "ring", *(column.name for column in columns))
         kinds = [layout] * len(records)
         if layout == "event":
-            kinds = _named(records["kind"], EVENTS)
-        values = [values_of(column, records, self.reading) for column in columns]
+            kinds = named(records["kind"], EVENTS)
+        scales = self.reading.of(records)
+        values = [values_of(column, records, scales) for column in columns]
         rows = zip(kinds, [self.ring] * len(records), *values, strict=True)
         return [msgspec.json.encode(dict(zip(keys, row, strict=True))).decode() for row in rows]
-
-
-def values_of(column: Column, records: np.ndarray, reading: Reading) -> list:
-    """A column as plain Python values, as it is shown outside."""
-    values = records[column.field]
-    match column.shown:
-        case Shown.TIME:
-            times = np.ascontiguousarray(values).view("M8[ns]")
-            return np.datetime_as_string(times, unit="ns", timezone="UTC").tolist()
-        case Shown.SYMBOL:
-            return reading.symbols(records).tolist()
-        case Shown.PRICE | Shown.QUOTE:
-            prices = (values / reading.scales(records)).tolist()
-            return [price or None for price in prices]
-        case Shown.MONEY:
-            return (values / MONEY_SCALE).tolist()
-        case Shown.SIDE | Shown.STATE:
-            return _named(values, NAMED[column.shown])
-    return values.tolist()
-
-
-def _named(values: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Names for numbers from 0; a number without a name is shown as itself."""
-    return [names[n] if n < len(names) else str(n) for n in values.tolist()]
 
 
 class Table:
@@ -192,7 +228,7 @@ class Table:
                 cells.append(self._texts(columns[name], records))
             elif name == "kind":
                 kinds = [layout] * len(records)
-                cells.append(_named(records["kind"], EVENTS) if layout == "event" else kinds)
+                cells.append(named(records["kind"], EVENTS) if layout == "event" else kinds)
             elif name == "note":
                 cells.append(list(map(_note, records)))
             else:
@@ -201,23 +237,26 @@ class Table:
 
     def _texts(self, column: Column, records: np.ndarray) -> list[str]:
         """A column as it stands in a table."""
-        values = records[column.field].tolist()
-        match column.shown:
-            case Shown.TIME:
-                return [time[11:-1] for time in values_of(column, records, self.reading)]
-            case Shown.PRICE | Shown.QUOTE:
-                scales = self.reading.scales(records).tolist()
-                return list(map(money, values, scales))
-            case Shown.MONEY:
-                return [f"{value / MONEY_SCALE:,.2f}" for value in values]
-            case Shown.NUMBER if column.name == "portfolio":
-                return _named(records[column.field], tuple(self.reading.portfolios))
-            case Shown.NUMBER:
-                form = "{}" if column.name in IDENTIFIERS else "{:,}"
-                return [form.format(value) if value else NOTHING for value in values]
-            case Shown.SIDE:
-                return _named(records[column.field], (*SIDES[:-1], NOTHING))
-        return values_of(column, records, self.reading)
+        shown = column.shown
+        if shown in WRITTEN:
+            scales = self.reading.lots if shown is Shown.QUANTITY else self.reading.scales
+            values = records[column.field].tolist()
+            return list(map(WRITTEN[shown], values, scales(records).tolist()))
+        if shown is Shown.NUMBER:
+            return self._numbers(column, records[column.field])
+        if shown is Shown.SIDE:
+            return named(records[column.field], (*SIDES[:-1], NOTHING))
+        values = values_of(column, records, self.reading.of(records))
+        if shown is Shown.TIME:
+            return [time[11:-1] for time in values]
+        form = FORMS.get(shown, "{}")
+        return [NOTHING if value is None else form.format(value) for value in values]
+
+    def _numbers(self, column: Column, values: np.ndarray) -> list[str]:
+        if column.name == "portfolio":
+            return named(values, tuple(self.reading.portfolios))
+        form = "{}" if column.name in IDENTIFIERS else "{:,}"
+        return [form.format(value) if value else NOTHING for value in values.tolist()]
 
     def _gist(self, layout: str, columns: dict[str, Column], records: np.ndarray) -> list[str]:
         """What a record of the book says, in a few words."""
@@ -231,16 +270,46 @@ GISTS = {
     "trade": ("{} {} at {}", "side", "quantity", "price"),
     "status": ("{}, {} | {}", "state", "bid", "ask"),
     "cleared": ("{}, {} | {}", "state", "bid", "ask"),
+    "quote": ("mid {}, spread {}, imbalance {}", "mid", "spread", "imbalance"),
+    "flow": ("vwap {} of {}, volatility {}", "vwap", "volume", "volatility"),
+    "bar": ("{}: {} {} {} {}", "series", "open", "high", "low", "close"),
+    "bar_flow": ("vwap {} of {} in {} trades", "vwap", "volume", "trades"),
+    "consolidated": (
+        "{} at {} | {} at {}, {}",
+        "bid_quantity",
+        "bid",
+        "ask_quantity",
+        "ask",
+        "quality",
+    ),
 }
 
 
-def money(price: int, scale: int) -> str:
+def quantity(lots: int, scale: int) -> str:
+    """A quantity in units, as exact as it is; a dash for none."""
+    if not lots:
+        return NOTHING
+    if scale == 1:
+        return f"{lots:,}"
+    whole, rest = divmod(abs(lots), scale)
+    digits = f"{rest:0{len(str(scale)) - 1}}".rstrip("0")
+    return "-" * (lots < 0) + f"{whole:,}" + f".{digits}" * bool(digits)
+
+
+def money(price: float, scale: int) -> str:
     """A price in currency with all digits that its scale has; a dash for none."""
     if not price:
         return NOTHING
     return f"{price / scale:,.{len(str(scale - 1)) if scale > 1 else 0}f}"
 
 
+WRITTEN: dict[Shown, Callable[[Any, int], str]] = {
+    Shown.PRICE: money,
+    Shown.QUOTE: money,
+    Shown.MID: lambda mid, scale: money(5 * mid, 10 * scale),
+    Shown.QUANTITY: quantity,
+}
+FORMS = {Shown.MONEY: "{:,.2f}", Shown.RATIO: "{:.6g}"}
 WORDED: dict[int, type] = {Event.STALE: Doubt, Event.CHECK: Checksum}
 
 

@@ -16,7 +16,7 @@ from rich.live import Live
 from pipeline import console
 from pipeline.launch import RUN
 from pipeline.listing import printable
-from pipeline.report import HOPS
+from pipeline.report import HOPS, best_of, best_over_venues
 from pipeline.rings import ring_report
 from pipeline.screen import (
     Health,
@@ -143,6 +143,7 @@ class Monitor:
                 if stage in self.panels
             },
             prices=self._prices(),
+            over_venues=self._over_venues(),
             portfolios=self._portfolios(),
         )
 
@@ -158,18 +159,21 @@ class Monitor:
         """Best bid and ask of one instrument; nothing where its row is not whole."""
         try:
             row = self.boards["depth"].row(number)[0]
-            symbol, scale = self.names[number]
+            unit = self.names.unit(number)
         except SegmentError:
             return {}
-        return {
-            "symbol": printable(symbol),
-            "bid": int(row["bid_price"][0]) / scale,
-            "bid_quantity": int(row["bid_quantity"][0]),
-            "ask": int(row["ask_price"][0]) / scale,
-            "ask_quantity": int(row["ask_quantity"][0]),
-            "traded": int(row["traded_price"]) / scale,
-            "volume": int(row["volume"]),
-        }
+        return {"symbol": printable(unit.symbol), **best_of(row, unit)}
+
+    def _over_venues(self) -> list[dict]:
+        """The best over several venues of the first groups of the configuration."""
+        board = self.boards.get("consolidated")
+        if board is None:
+            return []
+        try:
+            rows = [board.row(number)[0] for number in range(min(board.rows, INSTRUMENTS))]
+            return [best_over_venues(row, self.names) for row in rows if row["name"]]
+        except SegmentError:
+            return []
 
     def _portfolios(self) -> list[PortfolioLook]:
         board = self.boards.get("portfolios")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import psutil
 
 from pipeline.footing import Footing, footing
@@ -14,8 +15,9 @@ from ringbuf import memory
 from ringbuf.board import Board
 from ringbuf.panel import Panel
 from ringbuf.share import KIND as RING
-from workers.instruments import Names
+from workers.instruments import Names, Unit, units
 from workers.records import MONEY_SCALE
+from workers.sinks.tables import GROUPS
 
 # Histograms by what they measure, in the order of the flow: (stage, histogram, what is shown).
 HOPS = (
@@ -246,7 +248,8 @@ def _between(stages: list[StageReport], rings: list[RingReport]) -> list[Balance
 def best_prices(
     pipeline: str, symbols: list[str] | None = None, limit: int = 10
 ) -> list[dict[str, Any]]:
-    """Best bid and ask of some instruments (the most traded ones by default), in currency."""
+    """Best bid and ask of some instruments (the most traded ones by default), in currency; and
+    quantities, in units."""
     names_board, depth_board = Board(pipeline, "instruments"), Board(pipeline, "depth")
     names = Names(names_board)
     numbered = names.all()
@@ -254,21 +257,55 @@ def best_prices(
     for symbol, number in numbered.items():
         if symbols and symbol not in symbols:
             continue
-        row, scale = depth_board.row(number)[0], names.scale(number)
-        rows.append(
-            {
-                "symbol": symbol,
-                "bid": int(row["bid_price"][0]) / scale,
-                "bid_quantity": int(row["bid_quantity"][0]),
-                "ask": int(row["ask_price"][0]) / scale,
-                "ask_quantity": int(row["ask_quantity"][0]),
-                "traded": int(row["traded_price"]) / scale,
-                "volume": int(row["volume"]),
-            }
-        )
+        rows.append({"symbol": symbol, **best_of(depth_board.row(number)[0], names.unit(number))})
     names_board.close()
     depth_board.close()
     return sorted(rows, key=lambda row: row["volume"], reverse=True)[:limit]
+
+
+def best_of(row: np.ndarray, unit: Unit) -> dict[str, Any]:
+    """The best prices and the last trade of a DEPTH row, in currency and units."""
+    return {
+        **_best_levels(row, unit),
+        "traded": int(row["traded_price"]) / unit.price_scale,
+        "volume": units(int(row["volume"]), unit.lot_scale),
+    }
+
+
+def _best_levels(row: np.ndarray, unit: Unit) -> dict[str, Any]:
+    return {
+        "bid": int(row["bid_price"][0]) / unit.price_scale,
+        "bid_quantity": units(int(row["bid_quantity"][0]), unit.lot_scale),
+        "ask": int(row["ask_price"][0]) / unit.price_scale,
+        "ask_quantity": units(int(row["ask_quantity"][0]), unit.lot_scale),
+    }
+
+
+def best_over_venues(row: np.ndarray, names: Names) -> dict[str, Any]:
+    """The best bid and ask of a CONSOLIDATED_DEPTH row, whose they are, and what is the matter."""
+    scales = int(row["price_scale"]), 10 ** int(row["lot_decimals"])
+    unit = Unit(bytes(row["name"]).decode(), *scales)
+    venues = row["venues"].tolist()
+    counting = [number for bit, number in enumerate(venues) if row["counting"] >> bit & 1]
+    return {
+        "name": unit.symbol,
+        **_best_levels(row, unit),
+        "bid_venue": _venue(int(row["bid_venue"]), names),
+        "ask_venue": _venue(int(row["ask_venue"]), names),
+        "counting": [_venue(number, names) for number in counting],
+        "left_out": [
+            _venue(number, names) for number in venues if number >= 0 and number not in counting
+        ],
+        "state": GROUPS[int(row["state"]) & 255],
+    }
+
+
+def _venue(instrument: int, names: Names) -> str:
+    """A venue as the configuration names it; empty for none."""
+    if instrument < 0:
+        return ""
+    unit = names.unit(instrument)
+    return f"feed{unit.source}:{unit.symbol}"
 
 
 def save(report: Report, path: Path) -> None:

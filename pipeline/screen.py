@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipeline.console import beat as ring_beat
 from pipeline.console import nanoseconds, policy, prices, table
+from pipeline.listing import printable
 from pipeline.rings import RingReport
 from ringbuf.histogram import Summary
 from ringbuf.panel import Life
@@ -71,6 +72,7 @@ class Look(NamedTuple):
     hops: Mapping[str, Summary]
     prices: Sequence[dict]
     portfolios: Sequence[PortfolioLook]
+    over_venues: Sequence[dict] = ()
 
 
 class Health(NamedTuple):
@@ -169,6 +171,8 @@ def screen(earlier: Look, now: Look, state: Health) -> RenderableType:
         parts.append(portfolios(now.portfolios))
     if now.prices:
         parts.append(prices(list(now.prices)))
+    if now.over_venues:
+        parts.append(over_venues(now.over_venues))
     return Group(*(piece for part in parts for piece in (part, Text())))
 
 
@@ -302,6 +306,24 @@ def spread(summary: Summary) -> list[str]:
     if not summary.count:
         return ["-"] * len(PERCENTILES)
     return [nanoseconds(summary.percentile(percent)) for percent in PERCENTILES]
+
+
+def over_venues(rows: Sequence[dict]) -> Table:
+    """The best over several venues, whose they are, and which venues are left out."""
+    made = table("best over all venues", "name", ">bid qty", ">bid", ">ask", ">ask qty",
+                 "bid of", "ask of", "state", "left out")  # fmt: skip
+    for row in rows:
+        made.add_row(
+            printable(row["name"]),
+            f"{row['bid_quantity']:,}",
+            f"{row['bid']:,.2f}",
+            f"{row['ask']:,.2f}",
+            f"{row['ask_quantity']:,}",
+            *(printable(row[name]) or "-" for name in ("bid_venue", "ask_venue")),
+            Text(row["state"], style="" if row["state"] == "ok" else "yellow"),
+            printable(", ".join(row["left_out"])) or "-",
+        )
+    return made
 
 
 def portfolios(rows: Sequence[PortfolioLook]) -> Table:

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.listing import EVENTS, NAMED, Reading, columns_of, printable
 from ringbuf.share import Layouts
 from workers.records import MONEY_SCALE
-from workers.sinks.tables import Column, Shown
+from workers.sinks.tables import VENUES, Column, Shown
 
 DAY_NS = 86_400 * 10**9
 LISTED = 30  # names in a refusal, at most
@@ -25,6 +25,13 @@ SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
+}
+# Columns that share a field with another.
+PARTS: dict[Shown, Callable[[np.ndarray], np.ndarray]] = {
+    Shown.VENUES: lambda values: values & VENUES,
+    Shown.GROUP: lambda values: values >> 4,
+    Shown.FIRST: lambda values: values >> 4,
+    Shown.SECOND: lambda values: values & 15,
 }
 CONDITION = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|=|<|>)\s*(.+?)\s*")
 TIME_OF_DAY = re.compile(r"(\d\d?):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
@@ -107,14 +114,21 @@ class Condition(NamedTuple):
                 scales, inverse = np.unique(reading.scales(records), return_inverse=True)
                 each = [float(target * scale) for scale in scales.tolist()]
                 target = np.array(each, float)[inverse]
+            case Shown.MID:
+                target = float(2 * target) * reading.scales(records)
+            case Shown.QUANTITY:
+                lots, inverse = np.unique(reading.lots(records), return_inverse=True)
+                target = np.array([_stored(target * each) for each in lots.tolist()])[inverse]
+            case shown if shown in PARTS:
+                values = PARTS[shown](values)
         return self.compare(values, target).astype(bool)
 
 
 def condition(text: str, layouts: Layouts, reading: Reading) -> Condition:
     """Understand FIELD=VALUE; TailRefused, saying what could stand there, where it makes no sense.
 
-    Fields are those shown and are compared as they are shown: prices in currency, times as time
-    of day. `raw.` before the name of a stored field compares the stored integer.
+    Fields are those shown and are compared as they are shown: prices in currency, quantities in
+    units, times as time of day. `raw.` before the name of a stored field compares what is stored.
     """
     parsed = CONDITION.fullmatch(text)
     if not parsed:
@@ -168,7 +182,7 @@ def _names(column: Column, reading: Reading) -> tuple[str, ...]:
 
 
 def _symbols(reading: Reading) -> tuple[str, ...]:
-    return tuple(map(printable, reading.names.all()))
+    return tuple(map(printable, [*reading.names.all(), *reading.groups.all()]))
 
 
 def _check_name(text: str, what: str, name: str, known: Sequence[str]) -> None:
@@ -184,10 +198,12 @@ def _number(text: str, column: Column, value: str) -> Any:
         number = Decimal("nan")
     if not number.is_finite() or abs(number) >= 1 << 48:
         raise TailRefused(f"{text!r}: {value!r} is no number that a {column.name} can be")
-    if column.shown in (Shown.PRICE, Shown.QUOTE):
-        return number  # each instrument has a scale of its own
-    if column.shown is Shown.MONEY:
-        number *= MONEY_SCALE
+    if column.shown in (Shown.PRICE, Shown.QUOTE, Shown.MID, Shown.QUANTITY):
+        return number  # each instrument has scales of its own
+    return _stored(number * MONEY_SCALE if column.shown is Shown.MONEY else number)
+
+
+def _stored(number: Decimal) -> int | float:
     return int(number) if number == int(number) else float(number)
 
 
@@ -205,6 +221,6 @@ def choice(name: str, known: Sequence[str]) -> str:
     """The nearest known name, and all of them as far as they fit in a line or two."""
     close = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    named = [each for each in known if each]
+    named = [each for each in dict.fromkeys(known) if each]
     more = f", … ({len(named)} in all)" if len(named) > LISTED else ""
     return f"{hint}there is {', '.join(named[:LISTED]) or 'none'}{more}"

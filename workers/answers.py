@@ -2,82 +2,19 @@
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from ringbuf.record import LINE, offset, record
-from ringbuf.ring import claim, publish
-from workers import depth
-from workers.hop import HOP
-from workers.kernels import orderbook
+from ringbuf.record import record
+from workers import depth, enriching
+from workers.beside import announce, enrich_top, enrich_trade, pass_time, show_counted
+from workers.keeper import COUNTERS, KEEPER, OUTCOMES, PLAIN_MAX, answer, note_of, send
+from workers.kernels import consolidated, orderbook
 from workers.kernels.checksum import agrees
 from workers.kernels.orderbook import BOOK, Outcome
 from workers.records import LEVEL, LOT_DECIMALS, TOP, TRADE, Event, Flag, Mark, Side, State
 from workers.records import Book as Kind
 
-OUTPUTS_MAX = 4  # two levels, a state and a top: no event gives more
-STATES = 7  # bits of State; those of Mark are above
+STATES = min(Mark) - 1  # bits of State; those of Mark are above
 PARTIAL = int(Mark.PARTIAL)
 CROSSED, BARRED, STALE = int(Mark.CROSSED), int(Mark.BARRED), int(Mark.STALE)
-
-COUNTERS = record(
-    [
-        ("received", "i8"),
-        *((outcome.name.lower(), "i8") for outcome in Outcome),
-        ("published", "i8"),
-        ("tops", "i8"),
-        ("levels", "i8"),
-        ("trades", "i8"),
-        ("statuses", "i8"),
-        ("cleared", "i8"),
-        ("checks_passed", "i8"),  # checksums of the venue that the book agreed with
-        ("checks_failed", "i8"),  # and that it did not: it is marked stale then
-        ("stale", "i8"),  # times that a book was marked stale
-        ("fresh", "i8"),  # times that one was whole again
-        ("partial", "i8"),  # unknown orders of books that were never shown whole
-        ("crossed", "i8"),  # times that a book came to be crossed while trading was continuous
-        ("crossed_early", "i8"),  # and while it was not, where that is nothing unusual
-        ("full", "i8"),  # turns that found the outgoing ring full
-        ("live_orders", "i8"),  # at the end of the last turn
-        ("live_levels", "i8"),
-        ("peak_orders", "i8"),
-        ("lost_replaces", "i8"),
-    ]
-)
-OUTCOMES = offset(COUNTERS, "applied")
-GIVEN = ("tops", "levels", "trades", "statuses", "cleared")
-
-KEEPER = record(
-    [
-        ("timing", HOP),
-        ("book", "i8"),
-        ("board", "i8"),
-        ("counters", "i8"),
-        ("levels", "i8"),  # 1: LEVEL records go out
-        ("target", "i8"),  # the next sequence to publish
-        ("index", "i8"),  # outputs of the event in hand so far
-        ("moved", "i8"),  # instruments whose board row is due, in `list`
-        ("instruments", "i8"),
-    ]
-)
-# Behind the KEEPER, one for each instrument: what the stage knows beside its book.
-NOTE = record(
-    [
-        ("volume", "i8"),
-        ("traded_price", "i8"),
-        ("traded_quantity", "i8"),
-        ("cause", "i8"),
-        ("time_ns", "i8"),
-        ("price_scale", "i8"),  # as announced
-        ("state", "i4"),  # State and bits of Mark
-        ("lot_decimals", "i4"),
-        ("moved", "i4"),  # 1: the top moved in a part of an event that goes on
-        ("due", "i4"),  # 1: stands in the list
-        ("list", "i4"),  # entry n of the list of instruments whose row is due
-        ("early", "i4"),  # 1: it is crossed, before trading is continuous
-        ("whole", "i4"),  # 1: the feed has shown all of it
-        ("spare", "i4"),
-    ]
-)
-NOTE_SIZE = NOTE.itemsize
-NOTES_AT = -(-KEEPER.itemsize // LINE) * LINE
 
 
 @kernel
@@ -87,6 +24,8 @@ def take(state, writer, event):
     tally = at(keeper.counters, COUNTERS)
     tally.received += 1
     keeper.index = 0
+    if keeper.bars:
+        pass_time(state, writer, event)
     outcome = orderbook.apply(keeper.book, event)
     count(keeper.counters, int(outcome))
     header = at(keeper.book, BOOK)
@@ -192,6 +131,8 @@ def inform(state, writer, event):
     elif kind == Event.DIRECTORY:
         note.price_scale = event.quantity
         note.lot_decimals = event["flags"] >> LOT_DECIMALS
+        if keeper.venues:
+            announce(state, event)
     elif kind == Event.CHECK:
         check(state, writer, event)
 
@@ -238,32 +179,6 @@ def status(state, writer, event):
 
 
 @kernel
-def note_of(state, instrument):
-    """The stage's note on an instrument."""
-    return at(state + NOTES_AT + int(instrument) * NOTE_SIZE, NOTE)
-
-
-@kernel
-def answer(state, writer, event):
-    """Claim the next record and fill in which event it answers; the address."""
-    keeper = at(state, KEEPER)
-    address = claim(writer, keeper.target)
-    record_ = at(address, TOP)
-    record_.cause, record_.time_ns = event.sequence, event.time_ns
-    record_.instrument, record_.index = event.instrument, keeper.index
-    return address
-
-
-@kernel
-def send(state, writer):
-    """Publish the record that was claimed."""
-    keeper = at(state, KEEPER)
-    publish(writer, keeper.target, keeper.timing.born, keeper.timing.now)
-    keeper.target += 1
-    keeper.index += 1
-
-
-@kernel
 def trade(state, writer, event, side, price, quantity):
     """Publish a trade; one that is not to be printed adds no volume."""
     record_ = at(answer(state, writer, event), TRADE)
@@ -277,7 +192,10 @@ def trade(state, writer, event, side, price, quantity):
         note.volume += quantity
     send(state, writer)
     mark_moved(state, event)
-    at(at(state, KEEPER).counters, COUNTERS).trades += 1
+    keeper = at(state, KEEPER)
+    at(keeper.counters, COUNTERS).trades += 1
+    if keeper.room > PLAIN_MAX and not event["flags"] & Flag.UNPRINTED:
+        enrich_trade(state, writer, event, price, quantity)
 
 
 @kernel
@@ -297,14 +215,16 @@ def level(state, writer, event, change):
 @kernel
 def top(state, writer, event, kind):
     """Publish the best prices as they are now, and have the depth row written."""
-    book, instrument = at(state, KEEPER).book, event.instrument
+    keeper, instrument = at(state, KEEPER), event.instrument
     record_ = at(answer(state, writer, event), TOP)
-    record_.bid, record_.bid_quantity = orderbook.top(book, 2 * instrument)
-    record_.ask, record_.ask_quantity = orderbook.top(book, 2 * instrument + 1)
+    record_.bid, record_.bid_quantity = orderbook.top(keeper.book, 2 * instrument)
+    record_.ask, record_.ask_quantity = orderbook.top(keeper.book, 2 * instrument + 1)
     record_.kind, record_.side = kind, Side.NONE
     record_.state = note_of(state, instrument).state
     send(state, writer)
     mark_moved(state, event)
+    if keeper.room > PLAIN_MAX:
+        enrich_top(state, writer, event)
 
 
 @kernel
@@ -316,6 +236,8 @@ def mark_moved(state, event):
         note.due = 1
         note_of(state, keeper.moved).list = event.instrument
         keeper.moved += 1
+    if keeper.venues:
+        consolidated.mark_due(keeper.venues, event.instrument, event.sequence, event.time_ns)
 
 
 @kernel
@@ -331,3 +253,7 @@ def show_moved(state):
     header, tally = at(keeper.book, BOOK), at(keeper.counters, COUNTERS)
     tally.live_orders, tally.live_levels = header.live_orders, header.live_levels
     tally.peak_orders, tally.lost_replaces = header.peak_orders, header.lost_replaces
+    if keeper.venues:
+        enriching.show_due(keeper.venues, keeper.book, keeper.venues_board)
+    if keeper.room > PLAIN_MAX:
+        show_counted(keeper, tally)

@@ -1,4 +1,9 @@
-"""The book stage: events in; top of book, level changes and trades out, and the depth board."""
+"""The book stage: events in; top of book, level changes and trades out, and the depth board.
+
+What else it can say of them is switched on by the options: measures, bars, the best over venues.
+"""
+
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -7,9 +12,19 @@ from ringbuf.atomics import at, prefetch_read
 from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.ring import arrived, awaited, next_free, next_unread, room, slot, stamp
-from workers.answers import COUNTERS, GIVEN, KEEPER, NOTE, NOTES_AT, OUTPUTS_MAX, show_moved, take
+from workers.answers import show_moved, take
+from workers.enriched import (
+    CONSOLIDATED_DEPTH,
+    MEASURES_MAX,
+    SERIES_BARS_MAX,
+    VENUES_BEST_MAX,
+    BarOptions,
+    ConsolidatedOptions,
+    MeasureOptions,
+)
 from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
-from workers.kernels import orderbook
+from workers.keeper import COUNTERS, GIVEN, KEEPER, NOTE, NOTES_AT, PLAIN_MAX
+from workers.kernels import bars, consolidated, measures, orderbook
 from workers.kernels.bookprefetch import (
     FAR,
     MIDDLE,
@@ -29,6 +44,8 @@ class BookOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     orders: int = 1 << 20  # live orders of all instruments together
     levels: int = 1 << 18  # live price levels of all instruments together
     publish_levels: bool = False  # send a record for every level that changes, not only the top
+    measures: MeasureOptions | None = None  # QUOTE and FLOW records; None: none
+    bars: list[BarOptions] = []  # BAR and BAR_FLOW records, of each series
 
 
 class Book(Stage):
@@ -36,7 +53,7 @@ class Book(Stage):
 
     READS = ("events",)
     WRITES = ("book",)
-    KEEPS = ("depth",)
+    KEEPS = ("depth", "consolidated")
     HISTOGRAMS = ("hop", "age")
 
     @staticmethod
@@ -50,21 +67,62 @@ class Book(Stage):
             (("book.published",), [f"book.{name}" for name in GIVEN]),
         ]
 
-    def __init__(self, options: BookOptions, instruments: int, links: Links) -> None:
-        self.options, self.links = options, links
+    def __init__(
+        self,
+        options: BookOptions,
+        instruments: int,
+        links: Links,
+        groups: Mapping[str, ConsolidatedOptions] | None = None,
+    ) -> None:
+        """groups: instruments that several venues trade, by name; the board has a row for each."""
+        self.options, self.links, self.groups = options, links, groups or {}
         self.limits = orderbook.Limits(options.orders, options.levels, instruments)
 
     def open(self) -> None:
         """Lay out the books and the notes."""
         self.books = lined(orderbook.bytes_needed(self.limits))
         self.notes = lined(NOTES_AT + self.limits.instruments * NOTE.itemsize)
+        self.beside = self._beside()
         if not self.hurried:
             # Touched now: a page that is met first in the middle of the day costs time then.
-            self.books.fill(0)
-            self.notes.fill(0)
+            for block in self.state().values():
+                block.fill(0)
         orderbook.create(self.books.ctypes.data, self.limits)
+        self._create_beside()
         self.bind(self.links)
         turn(self.keeper, self.reader, self.writer, 0, 0)  # compiled before it is needed
+
+    def _beside(self) -> dict[str, np.ndarray]:
+        """Room for what is switched on beside the books."""
+        rows, options, sizes = self.limits.instruments, self.options, {}
+        if options.measures:
+            sizes["measures"] = measures.bytes_needed(options.measures.settings(rows))
+        if options.bars:
+            sizes["bars"] = bars.bytes_needed(rows, len(options.bars))
+        if self.groups:
+            sizes["venues"] = consolidated.bytes_needed(len(self.groups), rows)
+        return {name: lined(size) for name, size in sizes.items()}
+
+    def _create_beside(self) -> None:
+        """Lay out what is switched on, and name the groups on their board."""
+        rows, address = self.limits.instruments, self._address_beside
+        if self.options.measures:
+            measures.create(address("measures"), self.options.measures.settings(rows))
+        if self.options.bars:
+            bars.create(address("bars"), rows, [series.series() for series in self.options.bars])
+        if self.groups:
+            groups = [group.group() for group in self.groups.values()]
+            consolidated.create(address("venues"), groups, rows)
+        for number, (name, group) in enumerate(self.groups.items()):
+            row = np.zeros(1, CONSOLIDATED_DEPTH)
+            row["name"], row["price_scale"] = name.encode(), 10**group.price_decimals
+            row["lot_decimals"] = group.lot_decimals
+            row["venues"] = row["bid_venue"] = row["ask_venue"] = -1
+            self.links.boards["consolidated"].put(number, row)
+
+    def _address_beside(self, name: str) -> int:
+        """Where something beside the books lies; 0 where it is switched off."""
+        return self.beside[name].ctypes.data if name in self.beside else 0
 
     def bind(self, links: Links) -> None:
         """Fold events of these rings in; the books stay what they are."""
@@ -76,11 +134,16 @@ class Book(Stage):
         keeper.counters = links.panel.counter_addresses["book"]
         keeper.levels = int(self.options.publish_levels)
         keeper.instruments = self.limits.instruments
+        keeper.measures, keeper.bars, keeper.venues = map(
+            self._address_beside, ("measures", "bars", "venues")
+        )
+        keeper.venues_board = links.boards["consolidated"].address if self.groups else 0
+        keeper.room = outputs_max(self.options, len(self.groups))
         new_hop(self.keeper, links.panel)
 
     def state(self) -> dict[str, np.ndarray]:
-        """The books and the notes beside them."""
-        return {"books": self.books, "notes": self.notes}
+        """The books, the notes beside them, and what else is switched on."""
+        return {"books": self.books, "notes": self.notes, **self.beside}
 
     def turn(self, patience: int) -> int:
         """Fold in what has arrived; ends when the log has ended."""
@@ -93,6 +156,12 @@ class Book(Stage):
         """Say that no more book records will come."""
         self.links.writers["book"].close()
         self.links.readers["events"].close()
+
+
+def outputs_max(options: BookOptions, groups: int) -> int:
+    """The most records that one event can give."""
+    beside = MEASURES_MAX * bool(options.measures) + SERIES_BARS_MAX * len(options.bars)
+    return PLAIN_MAX + beside + VENUES_BEST_MAX * bool(groups)
 
 
 @kernel
@@ -110,9 +179,9 @@ def turn(state, reader, writer, limit, patience):
             patience = wait_for(reader, sequence, patience)
             if patience == 0:
                 break
-        if free < OUTPUTS_MAX:
+        if free < keeper.room:
             free = room(writer, keeper.target, limit)
-            if free < OUTPUTS_MAX:
+            if free < keeper.room:
                 at(keeper.counters, COUNTERS).full += 1
                 break
         pick_up(state, reader, sequence)

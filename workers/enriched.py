@@ -1,113 +1,32 @@
-"""What the book stage can say beside the books: layouts of the records, and their options.
+"""What the book stage can say beside the books: the options, and the board of consolidated depth.
 
-Measures of the best prices and of the trades, bars, and the best over several venues. All of them
-follow from the events alone, so a replay gives the same bytes. `state` is as in TOP.state where
-nothing else is said; (cause, index) names each of them for ever. What the numbers mean stands in
-kernels/measures.py, bars.py and consolidated.py.
+Measures of the best prices and of the trades, bars, and the best over several venues: QUOTE to
+BAR_FLOW in records.py. All of them follow from the events alone, so a replay gives the same bytes.
+What the numbers mean stands in kernels/measures.py, bars.py and consolidated.py.
 """
 
 import re
 from collections.abc import Mapping
-from enum import IntEnum
 
 import msgspec
 
-from ringbuf.record import offset, slot_record
-from workers.kernels import bars, consolidated, measures
+from ringbuf.record import slot_record
+from workers.kernels import consolidated, measures
 from workers.kernels.bars import SERIES_MAX, Cut
 from workers.kernels.consolidated import LOT_DECIMALS_MAX, SYMBOL_BYTES, VENUES_MAX
 from workers.kernels.notional import LIMIT
-from workers.records import TOP
 
 DEPTH_LEVELS = 10
 GROUPS_MAX = 4096
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,31}")
+NAME_BYTES = 32
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._/-]{{0,{NAME_BYTES - 1}}}")
 VENUE_NAME = re.compile(rf"feed(\d{{1,2}}):([!-~]{{1,{SYMBOL_BYTES}}})")
-# Records of these kinds that one event can give: up to three tops have a quote and a best over
-# all venues each; two flows; bars closed by its time and by its trade, of two records each.
-OUTPUTS_MAX = 3 * 2 + 2 + 2 * 2 * bars.CLOSED_MAX
+# The most records that one event can give: up to three tops have a quote and a best over all
+# venues each, and there are two flows; a series has bars of two instruments closed by the time of
+# an event, and two by its trade, of two records each.
+MEASURES_MAX, VENUES_BEST_MAX, SERIES_BARS_MAX = 3 + 2, 3, 2 * (2 + 2)
 DAY_MS, DAY_S = 86_400_000, 86_400
 
-
-class Enriched(IntEnum):
-    """Kinds of records on the book ring, beside those of records.Book."""
-
-    QUOTE = 6  # what the best prices say, whenever they or the state change
-    BAR = 7  # prices of a bar that is closed
-    CONSOLIDATED = 8  # the best over all venues changed
-    FLOW = 9  # what the trades say, after each, and at each new volatility
-    BAR_FLOW = 10  # the rest of the BAR record right before it
-
-
-_ANSWERS = [("cause", "i8"), ("time_ns", "i8")]
-_TAGS = [("instrument", "i4"), ("kind", "u1"), ("side", "u1"), ("index", "u1"), ("state", "u1")]
-_SERIES = [("series" if name == "side" else name, format_) for name, format_ in _TAGS]
-_VENUES = [("venues" if name == "side" else name, format_) for name, format_ in _TAGS]
-
-QUOTE = slot_record(
-    [
-        *_ANSWERS,
-        ("mid", "i8"),  # bid + ask, in half price units; 0 where a side is empty
-        ("spread", "i8"),
-        ("microprice", "f8"),  # price units
-        ("imbalance", "f8"),  # -1 (all asked) .. 1 (all bid)
-        *_TAGS,
-    ]
-)
-FLOW = slot_record(
-    [
-        *_ANSWERS,
-        ("vwap", "f8"),  # price units, since the session's start; 0 before its first trade
-        ("volatility", "f8"),  # of the mid's returns, per square root of a sample's length
-        ("volume", "i8"),  # since the session's start
-        ("trades", "i8"),
-        *_TAGS,
-    ]
-)
-BAR = slot_record(
-    [
-        *_ANSWERS,  # of the event that closed it
-        ("open", "i8"),
-        ("high", "i8"),
-        ("low", "i8"),
-        ("close", "i8"),
-        *_SERIES,  # series: which of [[book.bars]], from 0
-    ]
-)
-BAR_FLOW = slot_record(
-    [
-        *_ANSWERS,
-        ("start_ns", "i8"),  # of its time; of other bars the first trade's
-        ("vwap", "f8"),  # price units
-        ("volume", "i8"),
-        ("trades", "i8"),
-        *_SERIES,
-    ]
-)
-# instrument: of the group's venue that was announced first, which stands for the group.
-# venues: place of the venue with the best bid << 4 | of that with the best ask; 15: none has one.
-# state: how many venues count | 16 locked | Mark.CROSSED | Mark.STALE: no venue counts.
-CONSOLIDATED = slot_record(
-    [
-        *_ANSWERS,
-        ("bid", "i8"),  # in the group's price units; 0 where no venue that counts bids
-        ("ask", "i8"),
-        ("bid_quantity", "i8"),  # in the group's lots, all venues at that price together
-        ("ask_quantity", "i8"),
-        *_VENUES,
-    ]
-)
-# What they are called beside the layouts of records.BOOK_RING.
-ENRICHED_RING = {
-    "quote": (int(Enriched.QUOTE), QUOTE),
-    "bar": (int(Enriched.BAR), BAR),
-    "consolidated": (int(Enriched.CONSOLIDATED), CONSOLIDATED),
-    "flow": (int(Enriched.FLOW), FLOW),
-    "bar_flow": (int(Enriched.BAR_FLOW), BAR_FLOW),
-}
-for _, _layout in ENRICHED_RING.values():
-    assert _layout.itemsize == TOP.itemsize == 64, _layout
-    assert offset(_layout, "kind") == offset(TOP, "kind"), _layout
 
 # A row of the board of consolidated depth: one for each group, in the order of the configuration.
 CONSOLIDATED_DEPTH = slot_record(
@@ -127,6 +46,7 @@ CONSOLIDATED_DEPTH = slot_record(
         ("state", "u2"),  # as in CONSOLIDATED
         ("price_scale", "i8"),  # price units here in one unit of currency
         ("lot_decimals", "i8"),  # a lot here is 10 ** -n of a unit
+        ("name", f"S{NAME_BYTES}"),
     ]
 )
 

@@ -6,20 +6,11 @@ The stage claims a record and fills in what it answers (cause, time_ns, index); 
 from ringbuf.atomics import at
 from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
-from workers.enriched import (
-    BAR,
-    BAR_FLOW,
-    CONSOLIDATED,
-    CONSOLIDATED_DEPTH,
-    DEPTH_LEVELS,
-    FLOW,
-    QUOTE,
-    Enriched,
-)
+from workers.enriched import CONSOLIDATED_DEPTH, DEPTH_LEVELS
 from workers.kernels import bars, consolidated, measures
 from workers.kernels.consolidated import NONE, VENUES_MAX
 from workers.kernels.notional import average
-from workers.records import Side
+from workers.records import BAR, BAR_FLOW, CONSOLIDATED, FLOW, QUOTE, Book, Side
 
 ROW_SIZE = CONSOLIDATED_DEPTH.itemsize
 
@@ -30,18 +21,17 @@ def fill_quote(address, state, instrument, tags):
     record, measure = at(address, QUOTE), measures.measure_of(state, instrument)
     record.mid, record.spread = measure.mid, measure.spread
     record.microprice, record.imbalance = measure.microprice, measure.imbalance
-    record.instrument, record.kind = instrument, Enriched.QUOTE
-    record.side, record.state = Side.NONE, tags
+    record.instrument, record.kind = instrument, Book.QUOTE
+    record.state = tags
 
 
 @kernel
-def fill_flow(address, state, instrument, tags):
-    """Fill a FLOW record from an instrument's measures; tags: its TOP.state."""
+def fill_flow(address, state, instrument):
+    """Fill a FLOW record from an instrument's measures."""
     record, measure = at(address, FLOW), measures.measure_of(state, instrument)
     record.vwap, record.volatility = measure.vwap, measure.volatility
     record.volume, record.trades = measure.volume, measure.trades
-    record.instrument, record.kind = instrument, Enriched.FLOW
-    record.side, record.state = Side.NONE, tags
+    record.instrument, record.kind = instrument, Book.FLOW
 
 
 @kernel
@@ -49,18 +39,17 @@ def fill_bar(address, state, number, tags):
     """Fill a BAR record from a bar that is closed; tags: its instrument's TOP.state."""
     record, bar = at(address, BAR), bars.closed_bar(state, number)
     record.open, record.high, record.low, record.close = bar.open, bar.high, bar.low, bar.close
-    record.instrument, record.kind = bar.instrument, Enriched.BAR
+    record.instrument, record.kind = bar.instrument, Book.BAR
     record.series, record.state = bar.series, tags
 
 
 @kernel
-def fill_bar_flow(address, state, number, tags):
-    """Fill a BAR_FLOW record from a bar that is closed; tags: its instrument's TOP.state."""
+def fill_bar_flow(address, state, number):
+    """Fill a BAR_FLOW record from a bar that is closed."""
     record, bar = at(address, BAR_FLOW), bars.closed_bar(state, number)
     record.start_ns, record.volume, record.trades = bar.start_ns, bar.volume, bar.trades
     record.vwap = average(int(bar.notional_high), int(bar.notional_low), int(bar.volume))
-    record.instrument, record.kind = bar.instrument, Enriched.BAR_FLOW
-    record.series, record.state = bar.series, tags
+    record.instrument, record.kind = bar.instrument, Book.BAR_FLOW
 
 
 @kernel
@@ -70,7 +59,7 @@ def fill_consolidated(address, state, instrument):
     record = at(address, CONSOLIDATED)
     record.bid, record.bid_quantity = group.bid, group.bid_quantity
     record.ask, record.ask_quantity = group.ask, group.ask_quantity
-    record.instrument, record.kind = group.instrument, Enriched.CONSOLIDATED
+    record.instrument, record.kind = group.instrument, Book.CONSOLIDATED
     record.venues = int(group.bid_venue) << 4 | int(group.ask_venue)
     record.state = int(group.state) | int(group.fresh)
 

@@ -1,5 +1,7 @@
 """The instrument table: one board row for every instrument that a source announced."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ringbuf.board import Board
@@ -27,10 +29,14 @@ def announced(event: np.ndarray) -> str:
 
 def show(board: Board, events: np.ndarray) -> None:
     """Put the instruments that events of the log announce on a board, as ingest did."""
-    for event in events[events["kind"] == Event.DIRECTORY]:
-        row = np.zeros(1, INSTRUMENT)
-        row["source"] = event["source"]
-        describe(row, event)
+    told = (events["kind"] == Event.DIRECTORY) | (events["kind"] == Event.TERMS)
+    for event in events[told]:
+        row = board.row(int(event["instrument"]))
+        if event["kind"] == Event.TERMS:
+            row["tick"] = event["order"]
+        else:
+            row["source"] = event["source"]
+            describe(row, event)
         board.put(int(event["instrument"]), row)
 
 
@@ -40,29 +46,55 @@ def describe(row: np.ndarray, event: np.ndarray) -> None:
     row["lot_scale"] = 10 ** (int(event["flags"]) >> LOT_DECIMALS)
 
 
+class Unit(NamedTuple):
+    """What the numbers of an instrument are counted in."""
+
+    symbol: str
+    price_scale: int = 1  # price units in one unit of currency
+    lot_scale: int = 1  # lots in one unit
+    source: int = -1  # which feed announced it
+
+
+def unit_of(row: np.ndarray) -> Unit:
+    """What a row tells; row: one INSTRUMENT record."""
+    scales = int(row["price_scale"]), max(int(row["lot_scale"]), 1)
+    return Unit(bytes(row["symbol"]).decode(), *scales, int(row["source"]))
+
+
+def unit_announced(event: np.ndarray) -> Unit:
+    """What a DIRECTORY event tells; event: one EVENT record."""
+    lots = 10 ** (int(event["flags"]) >> LOT_DECIMALS)
+    return Unit(announced(event), int(event["quantity"]), lots, int(event["source"]))
+
+
 class Names:
-    """Symbols and price scales by instrument number, read from the board when first asked."""
+    """Symbols and scales by instrument number, read from the board when first asked."""
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.known: dict[int, tuple[str, int]] = {}
+        self.known: dict[int, Unit] = {}
 
-    def __getitem__(self, instrument: int) -> tuple[str, int]:
-        """(symbol, price scale); a number nobody announced is named by itself."""
+    def unit(self, instrument: int) -> Unit:
+        """Symbol and scales; a number nobody announced is named by itself."""
         if instrument not in self.known:
             if not 0 <= instrument < self.board.rows:
-                return f"#{instrument}", 1
+                return Unit(f"#{instrument}")
             row = self.board.row(instrument)[0]
             if not row["symbol"]:
-                return f"#{instrument}", 1
-            self.known[instrument] = (row["symbol"].decode(), int(row["price_scale"]))
+                return Unit(f"#{instrument}")
+            self.known[instrument] = unit_of(row)
         return self.known[instrument]
 
+    def __getitem__(self, instrument: int) -> tuple[str, int]:
+        """(symbol, price scale)."""
+        unit = self.unit(instrument)
+        return unit.symbol, unit.price_scale
+
     def symbol(self, instrument: int) -> str:
-        return self[instrument][0]
+        return self.unit(instrument).symbol
 
     def scale(self, instrument: int) -> int:
-        return self[instrument][1]
+        return self.unit(instrument).price_scale
 
     def all(self) -> dict[str, int]:
         """Every announced symbol with its instrument number, in order of announcement."""
@@ -72,3 +104,8 @@ class Names:
                 break
             found.setdefault(self.symbol(number), number)
         return found
+
+
+def units(lots: int, scale: int) -> float | int:
+    """A quantity in units; whole where a lot is one, as it was stored."""
+    return lots if scale == 1 else lots / scale

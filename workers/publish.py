@@ -14,6 +14,8 @@ from ringbuf.journal import JournalReader
 from ringbuf.panel import Equation
 from ringbuf.record import record
 from ringbuf.ring import NO_TIME, STAMP, next_unread, stamp
+from workers.enriched import ConsolidatedOptions
+from workers.groups import Groups
 from workers.hop import HOP, new_hop
 from workers.instruments import Names
 from workers.records import BOOK_RING, RISK_RING, TOP
@@ -61,11 +63,13 @@ class Publisher(Stage):
         run_id: str,
         links: Links,
         logs: Mapping[str, JournalReader] | None = None,
+        groups: Mapping[str, ConsolidatedOptions] | None = None,
     ) -> None:
-        """logs: the journals of the rings, where there are any."""
+        """logs: the journals of the rings, where there are any; groups: as the book has them."""
         self.options, self.links, self.logs = options, links, logs or {}
         self.names = Names(links.boards["instruments"])
-        self.run = Run(id=run_id, symbol_of=self.names.symbol, price_scale_of=self.names.scale)
+        joined = Groups(groups or {}, self.names)
+        self.run = Run(id=run_id, unit_of=self.names.unit, group_of=joined.unit)
         self.readers = links.readers
         self.sinks: list[Sink] = [build(sink) for sink in options.sinks]
         self.tally = links.panel.counters["publisher"]

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ringbuf.record import LINE, offset, slot_record
+from ringbuf.record import LINE, fields_of, offset, record, slot_record
 
 
 class Side(IntEnum):
@@ -124,6 +124,11 @@ class Book(IntEnum):
     TRADE = 3  # a trade
     STATUS = 4  # trading state changed: a TOP record whose `state` is new
     CLEARED = 5  # all levels of an instrument are gone: a TOP record
+    QUOTE = 6  # what the best prices say, whenever they or the state change
+    BAR = 7  # prices of a bar that is closed
+    CONSOLIDATED = 8  # the best over all venues of an instrument changed
+    FLOW = 9  # what the trades say, after each, and at each new volatility
+    BAR_FLOW = 10  # the rest of the BAR record right before it
 
 
 _ANSWERS = [
@@ -131,6 +136,8 @@ _ANSWERS = [
     ("time_ns", "i8"),  # the event's own time
 ]
 _TAGS = [("instrument", "i4"), ("kind", "u1"), ("side", "u1"), ("index", "u1"), ("state", "u1")]
+_SERIES = [("series" if name == "side" else name, format_) for name, format_ in _TAGS]
+_VENUES = [("venues" if name == "side" else name, format_) for name, format_ in _TAGS]
 
 # `index` counts the outputs of one input from 0; (cause, index) names a record for ever.
 TOP = slot_record(
@@ -164,6 +171,75 @@ TRADE = slot_record(
     ]
 )
 
+
+def _without(layout: np.dtype, *names: str) -> np.dtype:
+    """A layout some of whose bytes have no name; they are 0."""
+    kept = {name: place for name, place in fields_of(layout).items() if name not in names}
+    formats, offsets = zip(*kept.values(), strict=True)
+    return record(
+        {"names": [*kept], "formats": formats, "offsets": offsets, "itemsize": layout.itemsize}
+    )
+
+
+# What the numbers in the next five mean stands in kernels/measures.py, bars.py, consolidated.py.
+_QUOTE = slot_record(
+    [
+        *_ANSWERS,
+        ("mid", "i8"),  # bid + ask, in half price units; 0 where a side is empty
+        ("spread", "i8"),
+        ("microprice", "f8"),  # price units
+        ("imbalance", "f8"),  # -1 (all asked) .. 1 (all bid)
+        *_TAGS,
+    ]
+)
+_FLOW = slot_record(
+    [
+        *_ANSWERS,
+        ("vwap", "f8"),  # price units, since the session's start; 0 before its first trade
+        ("volatility", "f8"),  # of the mid's returns, per square root of a sample's length
+        ("volume", "i8"),  # since the session's start
+        ("trades", "i8"),
+        *_TAGS,
+    ]
+)
+BAR = slot_record(
+    [
+        *_ANSWERS,  # of the event that closed it
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        *_SERIES,  # series: which of [[book.bars]], from 0
+    ]
+)
+_BAR_FLOW = slot_record(
+    [
+        *_ANSWERS,
+        ("start_ns", "i8"),  # of its time; of other bars the first trade's
+        ("vwap", "f8"),  # price units
+        ("volume", "i8"),
+        ("trades", "i8"),
+        *_TAGS,
+    ]
+)
+# Side and state have no place where they say nothing: the description of a ring is short.
+QUOTE = _without(_QUOTE, "side")
+FLOW = _without(_FLOW, "side", "state")
+BAR_FLOW = _without(_BAR_FLOW, "side", "state")  # those of the BAR before hold
+# instrument: of the group's venue that was announced first, which stands for the group.
+# venues: place of the venue with the best bid << 4 | of that with the best ask; 15: none has one.
+# state: how many venues count | 16 locked | Mark.CROSSED | Mark.STALE: no venue counts.
+CONSOLIDATED = slot_record(
+    [
+        *_ANSWERS,
+        ("bid", "i8"),  # in the group's price units; 0 where no venue that counts bids
+        ("ask", "i8"),
+        ("bid_quantity", "i8"),  # in the group's lots, all venues at that price together
+        ("ask_quantity", "i8"),
+        *_VENUES,
+    ]
+)
+
 RISK = slot_record(
     [
         ("cause", "i8"),  # sequence of the book record that moved the mark
@@ -187,14 +263,19 @@ BOOK_RING = {
     "trade": (int(Book.TRADE), TRADE),
     "status": (int(Book.STATUS), TOP),
     "cleared": (int(Book.CLEARED), TOP),
+    "quote": (int(Book.QUOTE), QUOTE),
+    "bar": (int(Book.BAR), BAR),
+    "consolidated": (int(Book.CONSOLIDATED), CONSOLIDATED),
+    "flow": (int(Book.FLOW), FLOW),
+    "bar_flow": (int(Book.BAR_FLOW), BAR_FLOW),
 }
 RISK_RING = {"risk": (-1, RISK)}
 
 MONEY_SCALE = 10_000  # money units in one unit of currency
 
-for _layout in (EVENT, TOP, LEVEL, TRADE, RISK):
+for _, _layout in (*EVENTS_RING.values(), *BOOK_RING.values(), *RISK_RING.values()):
     assert _layout.itemsize == 64, _layout
-for _layout in (TOP, LEVEL, TRADE):
+for _, _layout in BOOK_RING.values():
     assert offset(_layout, "kind") == offset(TOP, "kind"), _layout
 
 

@@ -23,7 +23,8 @@ from tests.crashes.layout import (
     WORDS,
     WORLD,
 )
-from workers import answers, risk
+from workers import keeper as kept
+from workers import risk
 from workers.kernels import orderbook, positions
 from workers.records import EVENT, TOP, Event, Side, lined
 from workers.records import Book as Kind
@@ -96,11 +97,12 @@ def events(count: int) -> np.ndarray:
 def book_template() -> np.ndarray:
     """An empty book, with level records going out."""
     state = lined(stages.BOOKS_AT + -(-orderbook.bytes_needed(LIMITS) // LINE) * LINE)
-    assert answers.NOTES_AT + LIMITS.instruments * answers.NOTE_SIZE <= stages.BOOKS_AT
+    assert kept.NOTES_AT + LIMITS.instruments * kept.NOTE_SIZE <= stages.BOOKS_AT
     orderbook.create(state.ctypes.data + stages.BOOKS_AT, LIMITS)
-    keeper = at(state.ctypes.data, answers.KEEPER)
+    keeper = at(state.ctypes.data, kept.KEEPER)
     keeper.timing.ns_per_cycle = 1.0
     keeper.levels, keeper.instruments = 1, LIMITS.instruments
+    keeper.room = kept.PLAIN_MAX
     return state
 
 
@@ -130,7 +132,7 @@ def pattern_of(name: str, count: int) -> Pattern:
     if kind == stages.TOY:
         inputs, template, most = toy_inputs(count), lined(8 * toy.STATE_WORDS), toy.OUTPUTS_MAX
     elif kind == stages.BOOK:
-        inputs, template, most = events(count), book_template(), answers.OUTPUTS_MAX
+        inputs, template, most = events(count), book_template(), kept.PLAIN_MAX
     else:
         inputs, template, most = tops(count), risk_template(), HOLDINGS.portfolios
     outputs, given_after = undisturbed(kind, template, inputs)

@@ -26,7 +26,7 @@ class Venue:
 class Group:
     """One instrument on several venues."""
 
-    def __init__(self, venues: list[Venue]):
+    def __init__(self, venues: list[Venue | None]):
         self.venues, self.clock = venues, 0
 
     def on_top(self, place: int, quote: Quote | None) -> None:
@@ -43,7 +43,7 @@ class Group:
         shown = [
             (getattr(v.quote, side) * v.price_unit, v.since[side], place)
             for place, v in enumerate(self.venues)
-            if v.quote and getattr(v.quote, side)
+            if v and v.quote and getattr(v.quote, side)
         ]
         if not shown:
             return Fraction(0), Fraction(0), None
@@ -55,7 +55,7 @@ class Group:
 
     @property
     def fresh(self) -> int:
-        return sum(venue.quote is not None for venue in self.venues)
+        return sum(venue is not None and venue.quote is not None for venue in self.venues)
 
 
 def merge(

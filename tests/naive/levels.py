@@ -3,12 +3,13 @@
 import json
 import re
 import zlib
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from workers.records import Checksum, Event, Side
 
 DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 LARGEST = (1 << 63) - 1
+EXACT = Context(prec=99)  # nothing is rounded
 
 
 class Books:
@@ -145,7 +146,7 @@ def number(text: str, decimals: int) -> int | None:
     """A decimal in units of 10 ** -decimals; None for what is none, too fine or too large."""
     if not DECIMAL.fullmatch(text):
         return None
-    units = Decimal(text).scaleb(decimals) if len(text) < 60 else None
+    units = EXACT.scaleb(Decimal(text), decimals) if len(text) < 60 else None
     if units is None or units != units.to_integral_value() or units > LARGEST:
         return None
     return int(units)

@@ -8,13 +8,23 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from tests.naive.pipeline import FLOATS
+from workers.instruments import Unit
 from workers.records import RISK, TOP, Book, empty
 from workers.sinks.sink import Run
 from workers.sinks.tables import TABLES
 
 KINDS = ["top", "level", "trade", "status", "risk"]
+KINDS += ["quote", "flow", "bar", "bar_flow", "consolidated"]
 SCALES = (10_000, 100, 1_000_000_000, 64)
-RUN = Run("monday", "stock-{}".format, lambda number: SCALES[number % 4])
+LOTS = (1, 100_000_000, 1, 10)
+RUN = Run(
+    "monday",
+    lambda number: Unit(f"stock-{number}", SCALES[number % 4], LOTS[number % 4]),
+    lambda number: Unit(f"group-{number}", 10**8, 1000),
+)
+KIND_NUMBERS = (1, 1, 1, 2, 2, 3, 4, 6, 7, 8, 9, 10)
+MARKS = ((16, "locked"), (32, "crossed"), (128, "stale"))
 START_NS = 1_340_285_400_000_000_000
 
 
@@ -25,9 +35,16 @@ def book_records(count: int, seed: int) -> np.ndarray:
     for name in ("bid", "ask", "bid_quantity", "ask_quantity"):
         records[name] = choose.integers(0, 4, count) * choose.integers(0, 10**12, count)
     _fill_common(records, choose)
-    records["kind"] = choose.choice([1, 1, 1, 2, 2, 3, 4, 9], count)  # 9: nobody's kind
+    records["kind"] = choose.choice([*KIND_NUMBERS, 99], count)  # 99: nobody's kind
+    for kind, (layout, names) in FLOATS.items():
+        rows = records.view(layout)
+        for name in names:
+            rows[name][rows["kind"] == kind] = choose.normal(0, 1e6, count)[rows["kind"] == kind]
+    venues = records["kind"] == Book.CONSOLIDATED
     records["side"] = choose.integers(0, 4, count)  # 3: a side without a name
     records["state"] = choose.integers(0, 6, count)
+    records["side"][venues] = choose.integers(0, 256, count)[venues]
+    records["state"][venues] = choose.integers(0, 256, count)[venues]
     return records
 
 
@@ -60,18 +77,30 @@ def naive_row(kind: str, record: bytes) -> tuple:
         tail: tuple = (portfolio, *(money / 10_000 for money in (a, b, c, d)))
     else:
         _, side, index, state = record[52:56]
-        scale = SCALES[instrument % 4]
+        scale, lots = SCALES[instrument % 4], LOTS[instrument % 4]
+        if kind == "consolidated":
+            scale, lots = 10**8, 1000
+        e, f, g, h = struct.unpack_from("<4d", record, 16)
         side_name = {0: "bid", 1: "ask", 2: "none"}.get(side, str(side))
         names = ("unknown", "trading", "halted", "paused", "quoting")
         state_name = dict(enumerate(names)).get(state, str(state))
-        quotes = (a / scale if a else None, c, b / scale if b else None, d, state_name)
+        best = (a / scale if a else None, c / lots, b / scale if b else None, d / lots)
+        marks = [mark for bit, mark in MARKS if state & bit]
+        bidder, asker = [None if place == 15 else place for place in divmod(side, 16)]
+        prices = [price / scale for price in (a, b, c, d)]
         tail = {
-            "top": quotes,
-            "status": quotes,
-            "level": (side_name, a / scale, b, c),
-            "trade": (side_name, a / scale, b, c, d),
+            "top": (*best, state_name),
+            "status": (*best, state_name),
+            "level": (side_name, a / scale, b / lots, c),
+            "trade": (side_name, a / scale, b / lots, c, d),
+            "quote": (a / scale / 2 if a else None, b / scale, g / scale, h, state_name),
+            "flow": (e / scale, c / lots, d, f),
+            "bar": (side, *prices, state_name),
+            "bar_flow": (a, f / scale, c / lots, d),
+            "consolidated": (*best, bidder, asker, state % 16, " ".join(marks) or "ok"),
         }[kind]
-    return (sequence, cause, index, when, f"stock-{instrument}", *tail)
+    whose = "group" if kind == "consolidated" else "stock"
+    return (sequence, cause, index, when, f"{whose}-{instrument}", *tail)
 
 
 def naive_rows(rings: dict[str, np.ndarray], kinds: list[str]) -> dict[str, list[tuple]]:
@@ -96,7 +125,7 @@ def parquet_rows(folder: Path, kinds: list[str]) -> dict[str, list[tuple]]:
         table = TABLES[kind]
         files = [str(path) for path in sorted((folder / table.name).glob("*.parquet"))]
         names = ", ".join(f'"{column.name}"' for column in table.columns)
-        columns = names.replace('"time"', "epoch_ns(time)")
+        columns = names.replace('"time"', "epoch_ns(time)").replace('"start"', "epoch_ns(start)")
         query = f"SELECT {columns} FROM read_parquet(?)"
         rows[kind] = duckdb.execute(query, [files]).fetchall() if files else []
     return rows
@@ -107,9 +136,10 @@ def json_rows(path: Path, kinds: list[str]) -> dict[str, list[tuple]]:
     rows: dict[str, list[tuple]] = {kind: [] for kind in kinds}
     for line in path.read_text().splitlines():
         row = json.loads(line)
-        whole, fraction = row["time"].rstrip("Z").split(".")
-        seconds = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
-        row["time"] = int(seconds) * 10**9 + int(fraction)
+        for name in {"time", "start"} & row.keys():
+            whole, fraction = row[name].rstrip("Z").split(".")
+            seconds = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
+            row[name] = round(seconds) * 10**9 + int(fraction)
         assert row["ring"] == ("risk" if row["kind"] == "risk" else "book")
         rows[row["kind"]].append(tuple(row[c.name] for c in TABLES[row["kind"]].columns))
     return rows

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipeline.listing import JsonLines, Table, money, printable
-from tests.pipeline.desks import LAYOUTS, open_desk, records
+from pipeline.listing import JsonLines, Table, money, printable, quantity
+from tests.pipeline.desks import BITCOIN, LAYOUTS, open_desk, records
 from workers.records import (
     BOOK_RING,
     EVENTS_RING,
@@ -154,6 +154,62 @@ def test_the_header_comes_once_and_columns_grow_but_never_shrink(reading):
     after = list(made.of([("level", records("level", sequence=3, quantity=1))]))
     assert [len(first), len(wide), len(after)] == [2, 1, 1]
     assert len(wide[0]) == len(after[0]) > len(first[1])
+
+
+def test_quantities_are_in_units(reading):
+    bitcoin = {"instrument": BITCOIN, "sequence": 1}
+    level = {"price": 6_000_000, "quantity": 12_300_000_000, "orders": 2, **bitcoin}
+    assert shown(reading, "level", **level)["quantity"] == "123"
+    assert of_json(reading, "level", **level)["quantity"] == 123.0
+    assert shown(reading, "top", bid=1, bid_quantity=1, **bitcoin)["bid_qty"] == "0.00000001"
+    found = of_json(reading, "event", kind=Event.ADD, quantity=5 * 10**7, **bitcoin)
+    assert found["quantity"] == 0.5
+    found = of_json(reading, "event", kind=Event.DIRECTORY, quantity=100, **bitcoin)
+    assert found["quantity"] == 100  # price units in one of currency
+    assert isinstance(of_json(reading, "level", quantity=5, sequence=1)["quantity"], int)
+    texts = [quantity(*pair) for pair in ((0, 100), (-150, 100), (123_456, 1), (10**13, 10**8))]
+    assert texts == ["-", "-1.5", "123,456", "100,000"]
+
+
+def test_what_is_said_beside_the_books(reading):
+    at_msft = {"instrument": 1, "sequence": 1}
+    quote = {"mid": 20_001, "spread": 3, "microprice": 10_001.0, "imbalance": 0.5, **at_msft}
+    found = shown(reading, "quote", **quote)
+    assert [found[name] for name in ("mid", "spread", "microprice", "imbalance")] == [
+        "100.005", "0.03", "100.01", "0.5"
+    ]  # fmt: skip
+    found = of_json(reading, "quote", **quote)
+    assert (found["mid"], found["spread"], found["imbalance"]) == (100.005, 0.03, 0.5)
+    assert of_json(reading, "quote", **at_msft)["mid"] is None
+    found = of_json(reading, "flow", vwap=12_345.0, volume=9, trades=2, volatility=1e-5, **at_msft)
+    assert (found["vwap"], found["volume"], found["volatility"]) == (123.45, 9, 1e-5)
+    found = shown(reading, "bar", open=100, high=300, low=50, close=200, series=2, **at_msft)
+    assert [found[name] for name in ("series", "open", "high", "low", "close")] == [
+        "2", "1.00", "3.00", "0.50", "2.00"
+    ]  # fmt: skip
+    found = of_json(reading, "bar_flow", start_ns=NOON, vwap=100.0, volume=3, trades=1, **at_msft)
+    assert (found["start"][11:19], found["vwap"], found["volume"]) == ("12:00:34", 1.0, 3)
+
+
+def test_the_best_over_venues_is_in_the_units_of_its_group(reading):
+    best = {"bid": 601_234_500, "bid_quantity": 150_000_000, "venues": 0x0F, "state": 0x21}
+    found = of_json(reading, "consolidated", instrument=2, sequence=1, **best)
+    assert [found[name] for name in ("symbol", "bid", "bid_quantity", "ask")] == [
+        "BTC", 60_123.45, 1.5, None
+    ]  # fmt: skip
+    assert [found[name] for name in ("bid_venue", "ask_venue", "venues", "quality")] == [
+        0, None, 1, "crossed"
+    ]  # fmt: skip
+    line = table(reading, "consolidated", instrument=BITCOIN, sequence=1, **best)[1].split()
+    assert line[2:] == ["BTC", "1.5", "60,123.4500", "-", "-", "0", "-", "crossed"]
+    found = of_json(reading, "consolidated", instrument=0, sequence=1, bid=10_000)
+    assert (found["symbol"], found["bid"]) == ("AAPL", 1.0)  # in no group
+
+
+def test_every_kind_has_its_gist(reading):
+    parts = [(name, records(name, sequence=n)) for n, name in enumerate(BOOK_RING)]
+    _, *lines = Table(BOOK_RING, reading).of(parts)
+    assert [line.split()[3] for line in lines] == [*BOOK_RING]
 
 
 def test_no_records_print_no_header(reading):

@@ -1,16 +1,34 @@
 """A report holds what the counters of a run say, and they balance."""
 
+from contextlib import closing
+
 import msgspec
+import numpy as np
 import pytest
 
 from pipeline import launch, plan
 from pipeline.config import load
-from pipeline.report import Balance, Report, best_prices, collect, parts, rss_of, save
+from pipeline.report import (
+    Balance,
+    Report,
+    best_of,
+    best_over_venues,
+    best_prices,
+    collect,
+    parts,
+    rss_of,
+    save,
+)
 from pipeline.rings import RingReport
+from ringbuf.board import Board
 from ringbuf.panel import Panel
 from ringbuf.share import RingReader, RingWriter
+from tests.pipeline.desks import open_desk
 from tests.pipeline.running import portfolios, read_report, rows
 from tuning import topology
+from workers.depth import DEPTH
+from workers.instruments import Unit
+from workers.keeper import GIVEN
 from workers.records import BOOK_RING, EVENT, EVENTS_RING, TOP, Book, empty
 
 
@@ -153,11 +171,33 @@ def test_a_pipeline_at_rest_in_mid_flow(place):
         launch.remove(place.name)
 
 
+def test_the_best_over_venues_says_whose_it_is():
+    with open_desk() as desk, closing(Board(desk.name, "consolidated")) as board:
+        best = best_over_venues(board.row(0)[0], desk.reading().names)
+        assert best == {
+            "name": "BTC", "bid": 60_123.45, "bid_quantity": 1.5, "ask": 0.0, "ask_quantity": 0.0,
+            "bid_venue": "feed2:BTCUSD", "ask_venue": "", "counting": ["feed2:BTCUSD"],
+            "left_out": ["feed0:E\x1b[2J"], "state": "crossed",
+        }  # fmt: skip
+
+
+def test_the_best_prices_are_in_currency_and_units():
+    row = np.zeros(1, DEPTH)
+    row["bid_price"][0, 0], row["bid_quantity"][0, 0], row["volume"] = 250, 3, 12
+    unit = Unit("A", 100, 10)
+    assert best_of(row[0], unit) == {
+        "bid": 2.5, "bid_quantity": 0.3, "ask": 0.0, "ask_quantity": 0.0, "traded": 0.0,
+        "volume": 1.2,
+    }  # fmt: skip
+    whole = best_of(row[0], unit._replace(lot_scale=1))
+    assert (whole["bid_quantity"], whole["volume"]) == (3, 12)
+
+
 def test_kinds_of_book_records_are_those_of_the_counters(ran):
     _, end = ran
     book = end.stage("book").counters["book"]
-    names = {f"{kind.name.lower()}{'es' if kind is Book.STATUS else 's'}" for kind in Book}
-    assert book["published"] == sum(book[name] for name in names)
+    assert len(GIVEN) == len(Book)
+    assert book["published"] == sum(book[name] for name in GIVEN)
 
 
 def test_what_a_dropping_reader_missed_is_neither_lost_nor_unbalanced(place):

@@ -315,6 +315,19 @@ def test_prices_and_portfolios_are_there_when_known():
     assert "AAPL" not in text(look(), look(1.0))
 
 
+def test_the_best_over_venues_names_them_and_those_left_out():
+    best = {
+        "name": "BTC\x1b", "bid": 60_000.5, "bid_quantity": 0.25, "ask": 59_999.0,
+        "ask_quantity": 3, "bid_venue": "feed0:BTCUSDT", "ask_venue": "feed1:XBT",
+        "left_out": ["feed2:BTC"], "state": "crossed",
+    }  # fmt: skip
+    shown = text(look(), look(1.0)._replace(over_venues=[best]))
+    assert line(shown, "BTC?")[1:] == [
+        "0.25", "60,000.50", "59,999.00", "3", "feed0:BTCUSDT", "feed1:XBT", "crossed", "feed2:BTC"
+    ]  # fmt: skip
+    assert "over all venues" not in text(look(), look(1.0))
+
+
 def test_a_busy_screen_fits_into_100_columns_without_folding():
     hop = {"end to end, book records": summary(999_999, 888_888_888, 123_456)}
     late = [

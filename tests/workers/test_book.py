@@ -6,17 +6,29 @@ from hypothesis import strategies as st
 
 from ringbuf.jit import compiled
 from tests.naive.orderbook import Message
-from tests.naive.pipeline import NaiveBook
+from tests.naive.pipeline import NaiveBook, must_be_alike
 from tests.workers.joined import joint, turn_until_finished
-from workers.answers import OUTPUTS_MAX
-from workers.book import Book, BookOptions
+from workers.book import Book, BookOptions, outputs_max
 from workers.depth import LEVELS
+from workers.enriched import BarOptions, ConsolidatedOptions, MeasureOptions
+from workers.keeper import PLAIN_MAX
 from workers.kernels.orderbook import Outcome
 from workers.records import EVENT, Event, Flag, Mark, Side, State, empty
 from workers.records import Book as Kind
 
 INSTRUMENTS = 3
 OPTIONS = BookOptions(orders=12, levels=8, publish_levels=True)
+EVERYTHING = BookOptions(
+    orders=12,
+    levels=8,
+    publish_levels=True,
+    measures=MeasureOptions(sample_ms=3_600_000),
+    bars=[BarOptions(seconds=3600), BarOptions(trades=2), BarOptions(volume=6)],
+)
+GROUPS = {
+    "one": ConsolidatedOptions(venues=["feed0:S0", "feed0:S1"], price_decimals=2, lot_decimals=3),
+    "two": ConsolidatedOptions(venues=["feed0:S2"], price_decimals=1, lot_decimals=0),
+}
 EXAMPLES = 100 if compiled() else 25
 
 IDS = st.integers(1, 9)
@@ -32,6 +44,9 @@ MESSAGES = st.builds(
 )
 FLAGS = st.sampled_from([0, 0, 1, 2, 3, Flag.PART, Flag.PART | Flag.UNPRINTED, Mark.BARRED])
 STREAMS = st.lists(st.tuples(MESSAGES, FLAGS), max_size=60)
+QUARTERS = st.sampled_from([0, 0, 1, 2, 5, 30, -1, -6, 100, -97])  # of an hour, to the next event
+ANNOUNCED = [(Message(Event.DIRECTORY, n, n, 0, 2, 0, 1), 0) for n in range(INSTRUMENTS)]
+VENUES_COUNTED = ("venues_announced", "venues_unscaled")
 COUNTED = (
     *(outcome.name.lower() for outcome in Outcome),
     *("checks_passed", "checks_failed", "stale", "fresh", "partial", "crossed", "crossed_early"),
@@ -48,9 +63,19 @@ def events_of(stream) -> np.ndarray:
     return events
 
 
-def book_of(at, events: np.ndarray, options=OPTIONS) -> tuple[Book, np.ndarray]:
+def events_of_venues(stream, quarters) -> np.ndarray:
+    """Messages as events hours apart, and announcements with one of three symbols."""
+    events = events_of(stream)
+    events["time_ns"] += np.cumsum([0, *quarters])[: len(events)] * 900_000_000_000 + 10**15
+    for event in events[events["kind"] == Event.DIRECTORY]:
+        words = np.frombuffer(f"S{event['order'] % 3}".encode().ljust(24), "i8")
+        event["order"], event["other"], event["price"] = words
+    return events
+
+
+def book_of(at, events: np.ndarray, options=OPTIONS, groups=None) -> tuple[Book, np.ndarray]:
     """A stage that has folded in some events, and what it published."""
-    stage = Book(options, INSTRUMENTS, at.links)
+    stage = Book(options, INSTRUMENTS, at.links, groups)
     stage.open()
     parts = []
     for place in range(0, len(events), 64):
@@ -72,7 +97,7 @@ def test_the_stage_says_what_the_obvious_books_say(stream):
     with joint(Book, rows=INSTRUMENTS) as at:
         stage, records = book_of(at, events)
         assert records.tobytes() == b"".join(naive.records)
-        assert records["index"].max(initial=0) < OUTPUTS_MAX
+        assert records["index"].max(initial=0) < PLAIN_MAX
         counters = at.counters("book")
         assert {name: counters[name] for name in COUNTED} == {n: naive.counts[n] for n in COUNTED}
         assert counters["received"] == len(stream)
@@ -80,6 +105,44 @@ def test_the_stage_says_what_the_obvious_books_say(stream):
         check_depth(at, naive)
         stage.close()
         assert at.targets["book"].ended
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data(), stream=STREAMS)
+def test_with_all_switched_on_too(data, stream):
+    naive = NaiveBook(EVERYTHING, INSTRUMENTS, GROUPS)
+    stream = [*ANNOUNCED, *stream]
+    pauses = st.lists(QUARTERS, min_size=len(stream) - 1, max_size=len(stream) - 1)
+    events = events_of_venues(stream, data.draw(pauses, "quarters of an hour"))
+    for number, event in enumerate(events, 1):
+        event["sequence"] = number
+        naive.take(event)
+    with joint(Book, rows=INSTRUMENTS) as at:
+        _, records = book_of(at, events, EVERYTHING, GROUPS)
+        must_be_alike(records.tobytes(), b"".join(naive.records))
+        assert records["index"].max(initial=0) < outputs_max(EVERYTHING, len(GROUPS))
+        assert at.balanced()
+        counters = at.counters("book")
+        counted = {name: counters[name] for name in (*COUNTED, *VENUES_COUNTED)}
+        assert counted == {name: naive.counts[name] for name in counted}
+        set_back = sum(measures.set_back for measures in naive.measures)
+        assert counters["measures_set_back"] == set_back
+        check_depth(at, naive)
+        check_consolidated_depth(at, naive)
+
+
+def check_consolidated_depth(at, naive: NaiveBook) -> None:
+    """The board of the groups shows the naive books of all venues that count, together."""
+    rows = at.links.boards["consolidated"].all()
+    assert [name.decode() for name in rows["name"] if name] == list(GROUPS)
+    for number, row in enumerate(rows[: len(GROUPS)]):
+        for side, name in ((Side.BID, "bid"), (Side.ASK, "ask")):
+            levels = naive.venues.levels(number, naive.books, side)[:LEVELS]
+            levels += [(0, 0, 0)] * (LEVELS - len(levels))
+            shown = [row[f"{name}_{what}"].tolist() for what in ("price", "quantity", "venues")]
+            assert list(zip(*shown, strict=True)) == levels
+        venues = [*naive.venues.names[number].values()]
+        assert row["venues"].tolist() == venues + [-1] * (15 - len(venues))
 
 
 def check_depth(at, naive: NaiveBook) -> None:
@@ -113,7 +176,7 @@ def test_a_full_ring_behind_holds_the_stage_back():
         events = events_of(stream)
         assert at.sources["events"].push(events) == 128
         taken = stage.turn(0)
-        assert taken == (128 - OUTPUTS_MAX) // 2 + 1  # a level and a top each
+        assert taken == (128 - PLAIN_MAX) // 2 + 1  # a level and a top each
         assert stage.turn(0) == 0
         assert at.counters("book")["full"] == 2
         records = [at.took("book")]

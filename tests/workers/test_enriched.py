@@ -15,19 +15,12 @@ from tests.workers.test_bars import State as Bars
 from tests.workers.test_consolidated import FRESH, OUT, Groups
 from tests.workers.test_measures import State_ as Measures
 from workers import enriching
+from workers.book import BookOptions, outputs_max
 from workers.enriched import (
-    BAR,
-    BAR_FLOW,
-    CONSOLIDATED,
     CONSOLIDATED_DEPTH,
     DEPTH_LEVELS,
-    ENRICHED_RING,
-    FLOW,
-    OUTPUTS_MAX,
-    QUOTE,
     BarOptions,
     ConsolidatedOptions,
-    Enriched,
     MeasureOptions,
     bar_faults,
     consolidated_faults,
@@ -37,7 +30,20 @@ from workers.kernels.bars import Cut
 from workers.kernels.consolidated import CROSSED, STALE
 from workers.kernels.measures import Settings
 from workers.kernels.orderbook import Limits
-from workers.records import BOOK_RING, TOP, Event, Side, State, empty
+from workers.records import (
+    BAR,
+    BAR_FLOW,
+    BOOK_RING,
+    CONSOLIDATED,
+    FLOW,
+    QUOTE,
+    TOP,
+    Book,
+    Event,
+    Side,
+    State,
+    empty,
+)
 
 NOW = 1_700_000_000_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -54,12 +60,19 @@ def filled(layout, fill, *arguments):
 
 
 def test_kinds_and_places_are_apart_from_those_there_are():
-    known = [kind for kind, _ in BOOK_RING.values() if kind < 6]
-    assert sorted([*known, *Enriched]) == list(range(1, 11))
-    for _, layout in ENRICHED_RING.values():
-        for name in ("cause", "time_ns", "instrument", "kind", "index", "state", "sequence"):
+    assert sorted(kind for kind, _ in BOOK_RING.values()) == sorted(Book) == list(range(1, 11))
+    for _, layout in BOOK_RING.values():
+        for name in ("cause", "time_ns", "instrument", "kind", "index", "sequence"):
             assert layout.fields[name] == TOP.fields[name]
-    assert OUTPUTS_MAX < 64  # half of the smallest ring
+        assert layout.fields.get("state") in (TOP.fields["state"], None)
+
+
+def test_what_one_event_can_give_depends_on_what_is_switched_on():
+    assert outputs_max(BookOptions(), 0) == 4
+    assert outputs_max(BookOptions(measures=MeasureOptions()), 0) == 9
+    assert outputs_max(BookOptions(), 3) == 7
+    four = [BarOptions(trades=n) for n in range(1, 5)]
+    assert outputs_max(BookOptions(measures=MeasureOptions(), bars=four), 3) < 64  # half a ring
 
 
 def test_measures_travel_as_they_are():
@@ -68,12 +81,12 @@ def test_measures_travel_as_they_are():
     state.trade(NOW, 105, 4, instrument=1)
     state.trade(NOW, 107, 4, instrument=1)
     tags = int(State.TRADING)
-    common = {"instrument": 1, "side": int(Side.NONE), "state": tags}
-    assert filled(QUOTE, enriching.fill_quote, state.address, 1, tags) == common | {
-        "kind": 6, "mid": 210, "spread": 10, "microprice": 107.5, "imbalance": 0.5,
+    assert filled(QUOTE, enriching.fill_quote, state.address, 1, tags) == {
+        "instrument": 1, "state": tags, "kind": 6,
+        "mid": 210, "spread": 10, "microprice": 107.5, "imbalance": 0.5,
     }  # fmt: skip
-    assert filled(FLOW, enriching.fill_flow, state.address, 1, tags) == common | {
-        "kind": 9, "vwap": 106.0, "volatility": 0.0, "volume": 8, "trades": 2,
+    assert filled(FLOW, enriching.fill_flow, state.address, 1) == {
+        "instrument": 1, "kind": 9, "vwap": 106.0, "volatility": 0.0, "volume": 8, "trades": 2,
     }  # fmt: skip
 
 
@@ -81,12 +94,12 @@ def test_bars_travel_in_two_records():
     state = Bars(2, [(Cut.TIME, 1), (Cut.TRADES, 2)])
     state.on_trade(1, NOW, 100, 3)
     assert len(state.on_trade(1, NOW, 104, 1)) == 1
-    common = {"instrument": 1, "series": 1, "state": 3}
-    assert filled(BAR, enriching.fill_bar, state.address, 0, 3) == common | {
-        "kind": 7, "open": 100, "high": 104, "low": 100, "close": 104,
+    assert filled(BAR, enriching.fill_bar, state.address, 0, 3) == {
+        "instrument": 1, "series": 1, "state": 3, "kind": 7,
+        "open": 100, "high": 104, "low": 100, "close": 104,
     }  # fmt: skip
-    assert filled(BAR_FLOW, enriching.fill_bar_flow, state.address, 0, 3) == common | {
-        "kind": 10, "start_ns": NOW, "vwap": 101.0, "volume": 4, "trades": 2,
+    assert filled(BAR_FLOW, enriching.fill_bar_flow, state.address, 0) == {
+        "instrument": 1, "kind": 10, "start_ns": NOW, "vwap": 101.0, "volume": 4, "trades": 2,
     }  # fmt: skip
 
 

@@ -28,6 +28,8 @@ from workers.records import TOP, Book, empty
 from workers.sinks.json_lines import JsonLines, JsonLinesOptions
 from workers.sinks.parquet_file import ParquetOptions
 from workers.sinks.sink import Run, SinkError
+from workers.sinks.sql import select
+from workers.sinks.tables import TABLES
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.workers.test_sinks"])
@@ -81,9 +83,9 @@ def test_parquet_types_and_names(tmp_path):
         ("time", "TIMESTAMP_NS"),
         ("symbol", "VARCHAR"),
         ("bid", "DOUBLE"),
-        ("bid_quantity", "BIGINT"),
+        ("bid_quantity", "DOUBLE"),
         ("ask", "DOUBLE"),
-        ("ask_quantity", "BIGINT"),
+        ("ask_quantity", "DOUBLE"),
         ("state", "VARCHAR"),
     ]
     assert sorted(path.name for path in history.iterdir() if path.is_file()) == [
@@ -91,6 +93,11 @@ def test_parquet_types_and_names(tmp_path):
         "risk.cursor",
         "run.json",
     ]
+
+
+def test_groups_have_scales_of_their_own():
+    assert "LEFT JOIN groups USING" in select(TABLES["consolidated"])
+    assert "LEFT JOIN instruments USING" in select(TABLES["bar"])
 
 
 def test_a_price_is_found_by_its_decimal_and_gives_its_units_back(tmp_path):
@@ -154,7 +161,7 @@ def test_two_writers_and_another_run_are_refused(name, tmp_path):
         SINKS[name](tmp_path).open(RUN)
     first.put("book", book_records(10, 1))
     first.close()
-    tuesday = Run("tuesday", RUN.symbol_of, RUN.price_scale_of)
+    tuesday = Run("tuesday", RUN.unit_of)
     with pytest.raises(SinkError, match=r"run 'monday', this is 'tuesday'; put \{run\} into"):
         SINKS[name](tmp_path).open(tuesday)
 
@@ -167,7 +174,7 @@ def test_the_run_is_part_of_the_path(name, tmp_path):
     sink.close()
     assert stored(name, tmp_path / "monday")["top"]
     with pytest.raises(SinkError, match="cannot be part of a path"):
-        SINKS[name](tmp_path).open(Run("a/b", RUN.symbol_of, RUN.price_scale_of))
+        SINKS[name](tmp_path).open(Run("a/b", RUN.unit_of))
 
 
 @pytest.mark.parametrize("name", SINKS)

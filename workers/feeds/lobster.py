@@ -181,8 +181,11 @@ def aligned(events: np.ndarray) -> np.ndarray:
 
 def symbol_bytes(symbol: str) -> bytes:
     """A symbol as a DIRECTORY event holds it; ValueError where it does not fit."""
-    if not symbol.isascii() or not symbol.isprintable() or not 0 < len(symbol) <= SYMBOL_BYTES:
-        raise ValueError(f"{symbol!r} is no symbol: 1 to {SYMBOL_BYTES} ASCII characters")
+    printable = symbol.isascii() and symbol.isprintable() and symbol == symbol.strip()
+    if not printable or not 0 < len(symbol) <= SYMBOL_BYTES:
+        raise ValueError(
+            f"{symbol!r} is no symbol: 1 to {SYMBOL_BYTES} ASCII characters, none at an end blank"
+        )
     return symbol.encode().ljust(SYMBOL_BYTES)
 
 

@@ -29,7 +29,7 @@ NONE = 15  # the place of no venue: an empty side
 PRICE_LIMIT = 1 << 61
 QUANTITY_LIMIT = 1 << 57  # of one venue: sums over all stay below PRICE_LIMIT
 SYMBOL_BYTES = 24
-STATES = 31
+STATES = min(Mark) - 1  # bits of State; those of Mark are above
 LOCKED = 16  # bits of GROUP.state and of the records made of it
 CROSSED, STALE = int(Mark.CROSSED), int(Mark.STALE)
 LEFT_OUT = int(Mark.STALE | Mark.BARRED)
@@ -187,6 +187,7 @@ def announce(state, source, instrument, first, second, third, price_scale, lot_d
     header = at(state, CONSOLIDATED)
     if not 0 <= instrument < header.instruments:
         return False
+    leave(state, instrument)
     first, second, third = plain(int(first)), plain(int(second)), plain(int(third))
     for number in range(header.groups):
         for place in range(group_at(state, number).venues):
@@ -195,6 +196,16 @@ def announce(state, source, instrument, first, second, third, price_scale, lot_d
             if same and venue.symbol[2] == third and venue.source == source:
                 return join(state, number, place, instrument, int(price_scale), int(lot_decimals))
     return False
+
+
+@kernel
+def leave(state, instrument):
+    """Have an instrument that is announced anew stand for no venue: its name may be another."""
+    number = group_of(state, instrument)
+    if number >= 0:
+        place = place_of(state, instrument)
+        venue = venue_at(state, number, int(place.place) - 1 - number * VENUES_MAX)
+        venue.instrument, venue.counts, place.place = -1, 0, 0
 
 
 @kernel

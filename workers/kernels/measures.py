@@ -33,7 +33,7 @@ QUOTE, FLOW = 1, 2  # bits of an answer: which of the measures are new
 POWERS = 44  # more samples than 2**44 do not fit into the years of an int64
 TIME_MAX = 1 << 62  # the year 2116: what a venue says is later is as late as this
 DAY_NS = 86_400_000_000_000
-STATES = 31
+STATES = min(Mark) - 1  # bits of State; those of Mark are above
 UNTRUSTED = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)
 
 MEASURES = record(

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 
 from ringbuf.durable import replace_file, write_all
-from workers.records import MONEY_SCALE
 from workers.sinks.sink import (
     Instruments,
     Run,
@@ -30,15 +29,8 @@ from workers.sinks.sink import (
     run_path,
     sort_out,
 )
-from workers.sinks.tables import (
-    DEFAULT_KINDS,
-    SIDES,
-    STATES,
-    TABLES,
-    Column,
-    Shown,
-    check_kinds,
-)
+from workers.sinks.tables import DEFAULT_KINDS, TABLES, Shown, check_kinds
+from workers.sinks.values import Scales, values_of
 
 STANDARD_OUTPUT = "-"
 CHUNK = 65_536  # records turned into text at a time
@@ -51,7 +43,8 @@ class JsonLinesOptions(
 
     path: a file, "-" is standard output; {run} in it becomes the id of the run, as one file
     holds one run.
-    kinds: which records to write: top, level, trade, status, risk.
+    kinds: which records to write: top, level, trade, status, risk; where the book says more, quote,
+    flow, bar, bar_flow, consolidated.
     """
 
     path: str
@@ -85,6 +78,9 @@ _FORMATS: dict[Shown, type] = {
     Shown.STATE: str,
     Shown.PRICE: float,
     Shown.MONEY: float,
+    Shown.RATIO: float,
+    Shown.GROUP: str,
+    Shown.VENUES: int,
 }
 LINES = {
     kind: msgspec.defstruct(
@@ -236,51 +232,15 @@ class JsonLines:
     def _lines(self, ring: str, kind: str, rows: np.ndarray) -> list:
         """One object for each record: columns become lists at once, never field by field."""
         numbers, inverse = np.unique(rows["instrument"], return_inverse=True)
-        known = [self._instruments.of(number) for number in numbers.tolist()]
-        symbols = np.array([symbol for symbol, _ in known], object)[inverse]
-        scales = np.array([scale for _, scale in known], float)[inverse]
-        columns = [_shown(column, rows, symbols, scales) for column in TABLES[kind].columns]
+        table = TABLES[kind]
+        known = [self._instruments.of(table.units, number) for number in numbers.tolist()]
+        scales = Scales(
+            np.array([unit.symbol for unit in known], object)[inverse],
+            np.array([unit.price_scale for unit in known], np.int64)[inverse],
+            np.array([unit.lot_scale for unit in known], np.int64)[inverse],
+        )
+        columns = [values_of(column, rows, scales) for column in table.columns]
         return list(map(LINES[kind], repeat(ring), *columns))
-
-
-def _shown(column: Column, rows: np.ndarray, symbols: np.ndarray, scales: np.ndarray) -> list:
-    """A column of records as Python values, as it is shown."""
-    values = rows[column.field]
-    match column.shown:
-        case Shown.TIME:
-            return _times(values)
-        case Shown.SYMBOL:
-            return symbols.tolist()
-        case Shown.PRICE:
-            return (values / scales).tolist()
-        case Shown.QUOTE:
-            return _quotes(values, scales)
-        case Shown.MONEY:
-            return (values / MONEY_SCALE).tolist()
-        case Shown.SIDE:
-            return _named(values, SIDES)
-        case Shown.STATE:
-            return _named(values, STATES)
-    return values.tolist()
-
-
-def _times(values: np.ndarray) -> list[str]:
-    """ISO 8601 with nanoseconds, UTC."""
-    times = np.ascontiguousarray(values).view("M8[ns]")
-    return np.datetime_as_string(times, unit="ns", timezone="UTC").tolist()
-
-
-def _quotes(values: np.ndarray, scales: np.ndarray) -> list[float | None]:
-    shown = (values / scales).tolist()
-    for empty in np.flatnonzero(values == 0).tolist():
-        shown[empty] = None
-    return shown
-
-
-def _named(values: np.ndarray, names: tuple[str, ...]) -> list[str]:
-    """Names for numbers from 0; a number without a name is shown as itself."""
-    every = [*names, *map(str, range(len(names), 256))]
-    return list(map(every.__getitem__, values.tolist()))
 
 
 def _read_cursor(path: Path, run: Run) -> _Cursor | None:

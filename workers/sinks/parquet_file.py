@@ -18,6 +18,7 @@ decimal literal (`bid = 585.33` finds the row), `round(bid * scale)` gives the u
 (1e4, 1e9, 64ths) with no overflow, where DECIMAL(18, s) must fix one scale for all and fails on
 the rest. It is no slower or faster than DECIMAL. Sums over many rows that must be exact: cast to
 DECIMAL(38, 4) in the query. An empty side of a top is NULL. Times are TIMESTAMP_NS, UTC.
+Quantities and volumes are DOUBLE for the same reasons, in units: lots / lots of a unit.
 """
 
 import errno
@@ -33,7 +34,8 @@ import msgspec
 import numpy as np
 
 from ringbuf.durable import replace_file, settle, sync_folder, write_all
-from workers.records import MONEY_SCALE, TOP
+from workers.records import TOP
+from workers.sinks.part_ages import check_age, remove_old
 from workers.sinks.sink import (
     Instruments,
     Run,
@@ -45,17 +47,8 @@ from workers.sinks.sink import (
     run_path,
     sort_out,
 )
-from workers.sinks.tables import (
-    DEFAULT_KINDS,
-    EVENTS,
-    SIDES,
-    STATES,
-    TABLES,
-    Column,
-    Shown,
-    Table,
-    check_kinds,
-)
+from workers.sinks.sql import select
+from workers.sinks.tables import DEFAULT_KINDS, TABLES, Table, check_kinds
 
 if TYPE_CHECKING:  # it takes longer to load than all else: only who writes or reads Parquet does
     import duckdb
@@ -69,15 +62,18 @@ class ParquetOptions(
     """Where the history goes, and how much of it one set of part files covers.
 
     path: a folder; {run} in it becomes the id of the run, as one folder holds one run.
-    kinds: which records to keep: top, level, trade, status, risk.
+    kinds: which records to keep: top, level, trade, status, risk; where the book says more, quote,
+    flow, bar, bar_flow, consolidated.
     rows_per_file: records of a ring, of all kinds, that make a set of part files.
     seconds_per_file: part files are written this often even when there are fewer records.
+    keep_days: part files that were written so long ago are removed; left out: none is.
     """
 
     path: str
     kinds: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_KINDS))
     rows_per_file: int = 1_000_000
     seconds_per_file: float = 60.0
+    keep_days: float | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)
@@ -85,6 +81,7 @@ class ParquetOptions(
             raise ValueError("path is empty: name a folder")
         if self.rows_per_file < 1 or self.seconds_per_file <= 0:
             raise ValueError("rows_per_file and seconds_per_file must be above 0")
+        check_age(self.keep_days)
 
 
 class Spool:
@@ -282,6 +279,7 @@ class ParquetFile:
             cursor = self._folder / f"{ring.name}.cursor"
             replace_file(cursor, msgspec.json.encode({"sequence": ring.last}))
             ring.spool.clear()
+            remove_old(self._folder, ring.name, self.options.keep_days)
         except OSError as error:
             raise refusal(self._folder, error) from error
 
@@ -293,8 +291,8 @@ class ParquetFile:
         temporary = folder / f".{span}.tmp"
         fields = {column.field: rows[column.field] for column in table.columns}
         try:
-            for new in self._instruments.learn(np.unique(rows["instrument"])):
-                self._database.execute("INSERT INTO instruments VALUES (?, ?, ?)", new)
+            for new in self._instruments.learn(table.units, np.unique(rows["instrument"])):
+                self._database.execute(f"INSERT INTO {table.units} VALUES (?, ?, ?, ?)", new)
             self._database.register("records", fields)
             self._database.execute(_copy(table, temporary))
             settle(temporary, folder / f"{span}.parquet")
@@ -315,7 +313,8 @@ def _read(path: Path) -> dict:
 
 
 def open_database(memory: str = "80%") -> "duckdb.DuckDBPyConnection":
-    """An empty database in memory, with a table of instruments; memory: the most it takes.
+    """An empty database in memory, with a table of instruments, and one of the groups that
+    instruments are in; memory: the most it takes.
 
     One thread: the publisher's core is its own, the others belong to other stages.
     """
@@ -327,21 +326,15 @@ def open_database(memory: str = "80%") -> "duckdb.DuckDBPyConnection":
         "memory_limit": memory,
     }
     database = duckdb.connect(":memory:", config=settings)
-    database.execute("CREATE TABLE instruments (instrument INTEGER, symbol VARCHAR, scale DOUBLE)")
+    for units in ("instruments", "groups"):
+        database.execute(
+            f"CREATE TABLE {units} (instrument INTEGER, symbol VARCHAR, scale DOUBLE, lots DOUBLE)"
+        )
     return database
 
 
 def _copy(table: Table, path: Path) -> str:
     return f"COPY ({select(table)}) TO {quoted(path)} ({write_options()})"
-
-
-def select(table: Table) -> str:
-    """SQL for a table's columns, from `records` as they lay on the ring and `instruments`."""
-    columns = ", ".join(f'{_shown(column)} AS "{column.name}"' for column in table.columns)
-    # A join alone may turn the rows round (seen with few rows), so their order is asked for.
-    return (
-        f"SELECT {columns} FROM records LEFT JOIN instruments USING (instrument) ORDER BY sequence"
-    )
 
 
 def write_options() -> str:
@@ -353,35 +346,6 @@ def write_options() -> str:
 def quoted(text: str | Path) -> str:
     """Text as SQL has it."""
     return "'" + str(text).replace("'", "''") + "'"
-
-
-def _shown(column: Column) -> str:
-    """The SQL that shows a field."""
-    field = f'"{column.field}"'
-    match column.shown:
-        case Shown.TIME:
-            return f"make_timestamp_ns({field})"
-        case Shown.SYMBOL:
-            return "symbol"
-        case Shown.PRICE:
-            return f"{field} / scale"
-        case Shown.QUOTE:
-            return f"nullif({field}, 0) / scale"
-        case Shown.MONEY:
-            return f"{field} / {MONEY_SCALE}.0::DOUBLE"
-        case Shown.SIDE:
-            return _named(field, SIDES)
-        case Shown.STATE:
-            return _named(field, STATES)
-        case Shown.EVENT:
-            return _named(field, EVENTS)
-    return field
-
-
-def _named(field: str, names: tuple[str, ...]) -> str:
-    """Names for numbers from 0; a number without a name is shown as itself."""
-    cases = " ".join(f"WHEN {number} THEN '{name}'" for number, name in enumerate(names))
-    return f"CASE {field} {cases} ELSE {field}::VARCHAR END"
 
 
 def translated(folder: Path, error: "duckdb.Error") -> SinkError:

@@ -23,6 +23,7 @@ from typing import Protocol
 import numpy as np
 
 from ringbuf.durable import MENDS
+from workers.instruments import Unit
 from workers.records import BOOK_RING, RISK_RING, TOP
 from workers.sinks.tables import TABLES
 
@@ -38,13 +39,14 @@ class Run:
     """One life of a pipeline, as its sinks need to know it.
 
     id: the same after a restart of the publisher, another one when sequences start anew.
-    symbol_of, price_scale_of: asked once for each instrument number met; must answer for any.
+    unit_of: asked once for each instrument number met; must answer for any. group_of: the same for
+    the instruments of consolidated records; None: as unit_of.
     rings: what lies on each ring, as in workers.records.
     """
 
     id: str
-    symbol_of: Callable[[int], str]
-    price_scale_of: Callable[[int], int]
+    unit_of: Callable[[int], Unit]
+    group_of: Callable[[int], Unit] | None = None
     rings: Mapping[str, Layouts] = field(
         default_factory=lambda: {"book": BOOK_RING, "risk": RISK_RING}
     )
@@ -75,26 +77,28 @@ class Sink(Protocol):
 
 
 class Instruments:
-    """Names and price scales of the instruments met so far."""
+    """Names and scales of the instruments met so far, and of the groups that they are in."""
 
     def __init__(self, run: Run):
-        self._run = run
-        self.known: dict[int, tuple[str, int]] = {}
+        ask = {"instruments": run.unit_of, "groups": run.group_of or run.unit_of}
+        self._ask: dict[str, Callable[[int], Unit]] = ask
+        self._known: dict[tuple[str, int], Unit] = {}
 
-    def learn(self, numbers: np.ndarray) -> list[tuple[int, str, int]]:
-        """Ask for those not met before: their (number, symbol, price scale)."""
-        return [(number, *self.of(number)) for number in numbers.tolist() if self._is_new(number)]
+    def learn(self, kind: str, numbers: np.ndarray) -> list[tuple[int, str, int, int]]:
+        """Ask for those not met before: their (number, symbol, price scale, lot scale).
 
-    def of(self, number: int) -> tuple[str, int]:
-        """Symbol and price scale of an instrument."""
-        if number not in self.known:
-            scale = self._run.price_scale_of(number)
-            assert scale > 0, (number, scale)
-            self.known[number] = self._run.symbol_of(number), scale
-        return self.known[number]
+        kind: instruments or groups, as in Table.units.
+        """
+        new = [number for number in numbers.tolist() if (kind, number) not in self._known]
+        return [(number, *self.of(kind, number)[:3]) for number in new]
 
-    def _is_new(self, number: int) -> bool:
-        return number not in self.known
+    def of(self, kind: str, number: int) -> Unit:
+        """Symbol and scales of an instrument, or of its group."""
+        if (kind, number) not in self._known:
+            unit = self._ask[kind](number)
+            assert min(unit.price_scale, unit.lot_scale) > 0, (number, unit)
+            self._known[kind, number] = unit
+        return self._known[kind, number]
 
 
 def fresh(records: np.ndarray, last: int) -> np.ndarray:

@@ -6,7 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workers.records import LEVEL, RISK, TOP, TRADE, Event, Mark, Side, State
+from workers.kernels.consolidated import LOCKED, NONE
+from workers.records import (
+    BAR,
+    BAR_FLOW,
+    CONSOLIDATED,
+    FLOW,
+    LEVEL,
+    QUOTE,
+    RISK,
+    TOP,
+    TRADE,
+    Event,
+    Mark,
+    Side,
+    State,
+)
 
 
 class Shown(IntEnum):
@@ -21,6 +36,13 @@ class Shown(IntEnum):
     SIDE = 7  # bid, ask, none
     STATE = 8  # unknown, trading, halted, ...
     EVENT = 9  # add, execute, cancel, ...
+    QUANTITY = 10  # units, by the instrument's lots
+    MID = 11  # currency, of half price units; nothing where it is 0
+    RATIO = 12  # a number that is no whole one
+    GROUP = 13  # what is the matter with the best over venues: ok, locked, crossed, stale
+    VENUES = 14  # how many venues count, of the same field
+    FIRST = 15  # place of the venue with the best bid; nothing where there is none
+    SECOND = 16  # and of that with the best ask, of the same field
 
 
 class Column(NamedTuple):
@@ -32,11 +54,15 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table: its name, the layout of its records, its columns."""
+    """One table: its name, the layout of its records, its columns.
+
+    units: whose names and scales are meant: of the instruments, or of the groups that they are in.
+    """
 
     name: str
     layout: np.dtype
     columns: tuple[Column, ...]
+    units: str = "instruments"
 
 
 SIDES = tuple(side.name.lower() for side in Side)
@@ -51,6 +77,11 @@ def state_text(state: int) -> str:
 
 MARKS_FROM = min(Mark) - 1
 STATES = tuple(map(state_text, range(256)))
+MARKS = {LOCKED: "locked", int(Mark.CROSSED): "crossed", int(Mark.STALE): "stale"}
+GROUPS = tuple(
+    " ".join(word for mark, word in MARKS.items() if state & mark) or "ok" for state in range(256)
+)
+VENUES, NOBODY = NONE, NONE  # bits of CONSOLIDATED.state that count; the place of no venue
 EVENTS = ("", *(event.name.lower() for event in Event))
 
 _ORIGIN = (
@@ -60,25 +91,49 @@ _ORIGIN = (
     Column("time", "time_ns", Shown.TIME),
     Column("symbol", "instrument", Shown.SYMBOL),
 )
-_QUOTES = (
+_BEST = (
     Column("bid", "bid", Shown.QUOTE),
-    Column("bid_quantity", "bid_quantity"),
+    Column("bid_quantity", "bid_quantity", Shown.QUANTITY),
     Column("ask", "ask", Shown.QUOTE),
-    Column("ask_quantity", "ask_quantity"),
-    Column("state", "state", Shown.STATE),
+    Column("ask_quantity", "ask_quantity", Shown.QUANTITY),
 )
+_QUOTES = (*_BEST, Column("state", "state", Shown.STATE))
 _LEVELS = (
     Column("side", "side", Shown.SIDE),
     Column("price", "price", Shown.PRICE),
-    Column("quantity", "quantity"),
+    Column("quantity", "quantity", Shown.QUANTITY),
     Column("orders", "orders"),
 )
 _TRADES = (
     Column("side", "side", Shown.SIDE),
     Column("price", "price", Shown.PRICE),
-    Column("quantity", "quantity"),
+    Column("quantity", "quantity", Shown.QUANTITY),
     Column("order_id", "order"),
     Column("match_id", "match"),
+)
+_MEASURES = (
+    Column("mid", "mid", Shown.MID),
+    Column("spread", "spread", Shown.PRICE),
+    Column("microprice", "microprice", Shown.QUOTE),
+    Column("imbalance", "imbalance", Shown.RATIO),
+    Column("state", "state", Shown.STATE),
+)
+_TRADED = (
+    Column("vwap", "vwap", Shown.QUOTE),
+    Column("volume", "volume", Shown.QUANTITY),
+    Column("trades", "trades"),
+)
+_BARS = (
+    Column("series", "series"),
+    *(Column(name, name, Shown.PRICE) for name in ("open", "high", "low", "close")),
+    Column("state", "state", Shown.STATE),
+)
+_CONSOLIDATED = (
+    *_BEST,
+    Column("bid_venue", "venues", Shown.FIRST),
+    Column("ask_venue", "venues", Shown.SECOND),
+    Column("venues", "state", Shown.VENUES),
+    Column("quality", "state", Shown.GROUP),
 )
 _RISK = (
     Column("portfolio", "portfolio"),
@@ -95,6 +150,15 @@ TABLES = {
     "trade": Table("trades", TRADE, (*_ORIGIN, *_TRADES)),
     "status": Table("statuses", TOP, (*_ORIGIN, *_QUOTES)),
     "cleared": Table("clears", TOP, (*_ORIGIN, *_QUOTES)),
+    "quote": Table("quotes", QUOTE, (*_ORIGIN, *_MEASURES)),
+    "flow": Table(
+        "flows", FLOW, (*_ORIGIN, *_TRADED, Column("volatility", "volatility", Shown.RATIO))
+    ),
+    "bar": Table("bars", BAR, (*_ORIGIN, *_BARS)),
+    "bar_flow": Table(
+        "bar_flows", BAR_FLOW, (*_ORIGIN, Column("start", "start_ns", Shown.TIME), *_TRADED)
+    ),
+    "consolidated": Table("consolidated", CONSOLIDATED, (*_ORIGIN, *_CONSOLIDATED), "groups"),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
 }
 DEFAULT_KINDS = ("top", "trade", "risk")
