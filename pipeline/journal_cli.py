@@ -27,6 +27,17 @@ def journal_ls(folder: Path, as_json: bool) -> None:
     journals.print_listing(folder, as_json)
 
 
+@journal.command("days")
+@FOLDER
+@click.option("--archive", type=click.Path(path_type=Path), help="What journal.archive names.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def journal_days(folder: Path, archive: Path | None, as_json: bool) -> None:
+    """List the days of the log, and which of them a feed of kind `history` can play alone."""
+    from pipeline import stored_days
+
+    stored_days.print_days(folder, archive, as_json)
+
+
 @journal.command("verify")
 @FOLDER
 @click.option("--ring", help="Only this one.")

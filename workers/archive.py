@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -79,17 +80,24 @@ def has(archive: Path, folder: Path, first: int, end: int) -> bool:
     return file_of(archive, segment_of(folder, first, end)).exists()
 
 
-def leaving(folder: Path, keep_bytes: int) -> list[Segment]:
+def is_old(path: Path, keep_s: float | None) -> bool:
+    """Whether a file was written last longer ago than it is kept; None: for ever."""
+    return keep_s is not None and time.time() - path.stat().st_mtime > keep_s
+
+
+def leaving(folder: Path, keep_bytes: int, keep_s: float | None = None) -> list[Segment]:
     """The segments of a ring's journal that go when the next one begins, the oldest first."""
     firsts = files.listed(folder)
+    paths = [files.path_of(folder, first) for first in firsts]
     try:
-        sizes = [files.path_of(folder, first).stat().st_size for first in firsts]
+        sizes = [path.stat().st_size for path in paths]
+        old = [is_old(path, keep_s) for path in paths]
     except FileNotFoundError:  # the oldest has just gone: what else is to go shows next time
         return []
     total, found = sum(sizes) + max(sizes, default=0), []
     for number, first in enumerate(firsts[:-1]):
         total -= sizes[number]
-        if total < keep_bytes:
+        if total < keep_bytes and not old[number]:
             break
         found.append(segment_of(folder, first, firsts[number + 1]))
     return found
@@ -217,11 +225,15 @@ def _records(layouts: files.Layouts, columns: dict[str, np.ndarray]) -> np.ndarr
 class Archivist:
     """Keeps an archive of a pipeline's journals, in a thread of its own.
 
-    folder: of the journals; archive: where the files go; keep_bytes: what each journal keeps.
+    folder: of the journals; archive: where the files go; keep_bytes: what each journal keeps;
+    keep_s: for how long, None: for ever.
     """
 
-    def __init__(self, folder: Path, archive: Path, keep_bytes: int) -> None:
-        self.folder, self.archive, self.keep_bytes = folder, archive, keep_bytes
+    def __init__(
+        self, folder: Path, archive: Path, keep_bytes: int, keep_s: float | None = None
+    ) -> None:
+        self.folder, self.archive = folder, archive
+        self.keep_bytes, self.keep_s = keep_bytes, keep_s
         self.segments = self.failed = 0  # written; tries that came to nothing
         self.trouble = ""  # of the last try
         self._stop = False
@@ -249,7 +261,7 @@ class Archivist:
         """Write what is about to leave the journals; how many segments."""
         count = 0
         for folder in rings_in(self.folder):
-            for segment in leaving(folder, self.keep_bytes):
+            for segment in leaving(folder, self.keep_bytes, self.keep_s):
                 path = file_of(self.archive, segment)
                 if not path.exists():
                     write(segment, path, self._check)

@@ -16,6 +16,7 @@ from ringbuf import ring, snapshot
 from ringbuf.histogram import note
 from ringbuf.journal import Journal as Log
 from ringbuf.journal import JournalFull
+from ringbuf.journal_files import path_of
 from ringbuf.panel import Equation
 from ringbuf.record import record
 from workers import archive
@@ -24,6 +25,7 @@ from workers.snapshots import FOLDER as SNAPSHOTS
 from workers.stage import Links, Stage
 
 LIMIT = 4096  # records of a ring between two looks at the others
+LOOK_S = 60.0  # between two looks for files that are too old
 RETRY_S = 0.2  # between two tries where the disk is full
 COUNTERS = record(
     [
@@ -78,6 +80,7 @@ class Journal(Stage):
         self.folder = folder
         self.synced = self.retry = time.monotonic()
         self.segments = 0
+        self.look = 0.0
 
     def turn(self, patience: int) -> int:
         """Write what has arrived on each ring; ends when all rings have ended."""
@@ -90,6 +93,8 @@ class Journal(Stage):
             return 0
         if self.options.durability == "async":
             self._sync_in_time()
+        if self.options.keep_days is not None and time.monotonic() >= self.look:
+            self._retain()
         if work == 0:
             self.finished = all(reader.ended for reader in self.links.readers.values())
         return work
@@ -141,7 +146,8 @@ class Journal(Stage):
 
     def _retain(self) -> None:
         """Remove the oldest segments, as far as they are not needed any more."""
-        if self.options.keep_mb is None:
+        self.look = time.monotonic() + LOOK_S
+        if self.options.keep_mb is None and self.options.keep_days is None:
             return
         good = [item for item in snapshot.listed(self.folder / SNAPSHOTS) if not item.fault]
         for name, log in self.logs.items():
@@ -149,7 +155,12 @@ class Journal(Stage):
             for line in ring.lines(self.links.readers[name].segment.payload)[1]:
                 if line["policy"] == ring.Policy.REPLAY:
                     needed = min(needed, int(line["position"]))
-            log.retain(needed, self.options.keep_mb << 20, partial(self._may_go, log.folder))
+            log.retain(needed, self.options.keep_bytes, partial(self._may_go, log.folder))
+            log.retain(needed, 0, partial(self._is_old, log.folder))
+
+    def _is_old(self, folder: Path, first: int, end: int) -> bool:
+        old = archive.is_old(path_of(folder, first), self.options.keep_s)
+        return old and self._may_go(folder, first, end)
 
     def _may_go(self, folder: Path, first: int, end: int) -> bool:
         return self.archive is None or archive.has(self.archive, folder, first, end)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -12,9 +13,10 @@ import pytest
 
 from ringbuf.journal import Journal, JournalError, JournalReader
 from ringbuf.journal_files import RECORDS, path_of
+from ringbuf.record import fields_of
 from workers import archive
 from workers.archive import Archivist, Stopped, leaving, restored, segment_of
-from workers.records import BOOK_RING, EVENTS_RING, LEVEL, RISK_RING, TOP, TRADE, empty
+from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, TOP, empty
 from workers.records import Book as Kind
 from workers.sinks.sink import SinkError
 
@@ -24,11 +26,17 @@ BYTES = RECORDS + 64 * IN_SEGMENT
 
 
 def answers(count: int) -> np.ndarray:
-    """Records of every kind that the book gives, all their bytes in use."""
+    """Records of every kind that the book gives, all bytes in use that have a name."""
     noise = np.random.default_rng(7).integers(0, 256, (count, 64), np.uint8)
     records = empty(TOP, count)
-    records.view(np.uint8).reshape(count, 64)[:] = noise
+    whole = records.view(np.uint8).reshape(count, 64)
+    whole[:] = noise
     records["kind"] = np.resize(list(Kind), count)
+    for kind, layout in BOOK_RING.values():
+        named = np.zeros(64, bool)
+        for format_, start in fields_of(layout).values():
+            named[start : start + format_.itemsize] = True
+        whole[np.ix_(records["kind"] == kind, ~named)] = 0
     return records
 
 
@@ -73,7 +81,7 @@ def test_its_columns_are_the_fields_of_the_records(tmp_path):
     folder = made(tmp_path, "book", 250)
     target = tmp_path / "file.parquet"
     archive.write(segment_of(folder, 1, 101), target)
-    names = {name for layout in (TOP, LEVEL, TRADE) for name in layout.names}
+    names = {name for _, layout in BOOK_RING.values() for name in layout.names}
     with duckdb.connect() as database:
         found = {row[0] for row in database.execute(f"DESCRIBE FROM '{target}'").fetchall()}
         assert found == names
@@ -93,6 +101,17 @@ def test_what_leaves_next_is_what_is_archived(tmp_path):
     assert [each.first for each in leaving(folder, 6 * BYTES)] == [1]
     assert leaving(folder, 7 * BYTES) == []
     assert len(leaving(folder, 0)) == 5, "never the one that is being written"
+
+
+def test_what_is_too_old_leaves_however_small_it_is(tmp_path):
+    folder = made(tmp_path, "events", 3 * IN_SEGMENT + 1)
+    assert leaving(folder, 1 << 40, 50.0) == []
+    for first, age in ((101, 100), (201, 10)):
+        os.utime(path_of(folder, first), (time.time() - age,) * 2)
+    assert leaving(folder, 1 << 40, 50.0) == [], "never a file before an older one"
+    os.utime(path_of(folder, 1), (time.time() - 51,) * 2)
+    assert [each.first for each in leaving(folder, 1 << 40, 50.0)] == [1, 101]
+    assert Archivist(tmp_path, tmp_path / "kept", 1 << 40, 50.0).work() == 2
 
 
 def test_a_journal_removes_only_what_is_in_the_archive(tmp_path):

@@ -1,5 +1,6 @@
 """The journal stage: whatever a ring lets go of is in its file first, whatever happens."""
 
+import os
 import time
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from pipeline.config import Journal as Options
 from ringbuf import ring, snapshot
 from ringbuf.journal import JournalReader
-from ringbuf.journal_files import RECORDS
+from ringbuf.journal_files import RECORDS, path_of
 from ringbuf.share import RingReader, Seat
 from tests.workers.joined import RINGS, Joint, joint
 from tests.workers.limits import files_end_at
@@ -256,6 +257,29 @@ def test_without_a_bound_everything_stays(tmp_path):
         assert first_of(tmp_path) == 1
         end(at, stage)
         assert kept(tmp_path, "events") == list(range(1, 3 * IN_MB + 1))
+
+
+@pytest.mark.compiled
+def test_files_that_are_too_old_go_where_nobody_needs_them(tmp_path):
+    with joint(Journal, capacity=LIMIT) as at:
+        stage = stage_of(at, tmp_path, durability="none", keep_days=2.0)
+        pour(at, stage, 3 * IN_MB)
+
+        def look() -> int:
+            stage.look = 0.0
+            stage.turn(0)
+            return first_of(tmp_path)
+
+        save(tmp_path, IN_MB + 5)
+        assert look() == 1
+        for first in (1, 1 + IN_MB):
+            os.utime(path_of(tmp_path / "events", first), (time.time() - 3 * 86_400,) * 2)
+        stage.archive = tmp_path / "archive"
+        assert look() == 1  # it is not in the archive yet
+        stage.archive = None
+        assert look() == 1 + IN_MB  # what follows is needed by the snapshot
+        end(at, stage)
+        assert kept(tmp_path, "events") == list(range(1 + IN_MB, 3 * IN_MB + 1))
 
 
 def test_a_ring_that_stays_empty_is_closed_like_the_others(tmp_path):
