@@ -1,5 +1,6 @@
 """The configuration file: TOML into strict structs; every refusal names the path and the mend."""
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,10 @@ from pipeline.seats import seat_faults
 from pipeline.shape import deviations, near
 from ringbuf.memory import NAME
 from ringbuf.ring import RELEASE_EVERY
+from workers import reference
+from workers.almanac import Setting
 from workers.book import BookOptions
+from workers.enriched import ConsolidatedOptions, bar_faults, consolidated_faults
 from workers.feeds.feed import FeedError
 from workers.feeds.registry import FeedOptions
 from workers.ingest import IngestOptions
@@ -20,8 +24,10 @@ from workers.kernels.orders import ORDERS_MAX
 from workers.kernels.scenarios import MAX_SCENARIOS
 from workers.merge import SOURCES_MAX
 from workers.publish import PublisherOptions
+from workers.reference import ReferenceDataError, ReferenceOptions
 from workers.risk import RiskOptions, SyntheticScenarios
 from workers.scenarios import MIN_SCENARIOS
+from workers.sessions import DayOptions
 
 STAGES = ("ingest", "book", "risk", "publisher")  # in the order of the flow
 BEHIND = ("journal", "snapshot")  # those that nobody waits for an answer from
@@ -89,9 +95,20 @@ class Journal(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     sync_ms: float = 20.0  # async: between two times that everything is made durable
     segment_mb: int = 64  # of one file
     keep_mb: int | None = None  # of each ring; None: everything, for ever
-    archive: str | None = None  # a folder for what keep_mb has no room for, as Parquet
+    keep_days: float | None = None  # files that were written last so long ago go, in any case
+    archive: str | None = None  # a folder for what is not kept any longer, as Parquet
     snapshot_s: float = 10.0  # between two snapshots of the books and positions
     snapshots: int = 3  # how many are kept
+
+    @property
+    def keep_bytes(self) -> int:
+        """What each ring's files may have altogether before old ones go."""
+        return sys.maxsize if self.keep_mb is None else self.keep_mb << 20
+
+    @property
+    def keep_s(self) -> float | None:
+        """How long a file is kept; None: for ever."""
+        return None if self.keep_days is None else self.keep_days * 86_400
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -101,6 +118,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     feeds: list[FeedOptions]
     ingest: IngestOptions = msgspec.field(default_factory=IngestOptions)
     book: BookOptions = msgspec.field(default_factory=BookOptions)
+    consolidated: dict[str, ConsolidatedOptions] = {}  # by name: one instrument, several venues
     risk: RiskOptions = msgspec.field(default_factory=RiskOptions)
     publisher: PublisherOptions = msgspec.field(default_factory=PublisherOptions)
     rings: Rings = msgspec.field(default_factory=Rings)
@@ -108,10 +126,17 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     processes: list[list[str]] = []  # stages that share a process; empty: one process each
     memory: Memory = msgspec.field(default_factory=Memory)
     journal: Journal | None = None
+    reference: ReferenceOptions | None = None
+    day: DayOptions | None = None
     supervision: Supervision = msgspec.field(default_factory=Supervision)
 
     def placement(self, stage: str) -> Placement:
         return self.stages.get(stage) or Placement()
+
+    @property
+    def setting(self) -> Setting:
+        """What decides what ingest itself has to say in the log."""
+        return Setting(self.day, self.reference)
 
 
 def load(path: str | Path) -> Config:
@@ -165,10 +190,10 @@ def faults(config: Config) -> list[str]:
     if config.journal and config.journal.archive is not None:
         if not config.journal.archive:
             problems.append("journal.archive: is empty; name a folder")
-        if config.journal.keep_mb is None:
+        if config.journal.keep_mb is None and config.journal.keep_days is None:
             problems.append(
                 "journal.archive: nothing ever leaves the journal; say with journal.keep_mb how "
-                "much it is to keep"
+                "much it is to keep, or with journal.keep_days how long"
             )
     if not 1 <= len(config.feeds) <= SOURCES_MAX:
         problems.append(f"feeds: {len(config.feeds)} of them; give 1 to {SOURCES_MAX} [[feeds]]")
@@ -178,8 +203,11 @@ def faults(config: Config) -> list[str]:
             better = max(SMALLEST_RING, 1 << max(capacity - 1, 1).bit_length())
             better = min(better, LARGEST_RING)
             problems.append(f"rings.{_RINGS[ring]}: {capacity} is no size; use {better}")
+    problems += bar_faults(config.book.bars)
+    problems += consolidated_faults(config.consolidated, len(config.feeds))
     problems += _stage_faults(config) or seat_faults(config.stages)
-    return problems + _range_faults(config) + _portfolio_faults(config)
+    problems += _range_faults(config) + _portfolio_faults(config)
+    return problems + _reference_faults(config)
 
 
 _RINGS = {"ingest": "events", "book": "book", "risk": "risk"}
@@ -232,7 +260,8 @@ def _range_faults(config: Config) -> list[str]:
     }
     if config.journal:
         positive |= {
-            f"journal.{name}": getattr(config.journal, name) for name in ("sync_ms", "snapshot_s")
+            f"journal.{name}": getattr(config.journal, name)
+            for name in ("sync_ms", "snapshot_s", "keep_days")
         }
     problems = [
         f"{path}: {value} is not above 0; give more"
@@ -290,3 +319,20 @@ def _portfolio_faults(config: Config) -> list[str]:
                     f"amount; give at most {COST_MAX:,} altogether"
                 )
     return problems
+
+
+def _reference_faults(config: Config) -> list[str]:
+    """What is wrong with the reference data, and which of them are of no feed."""
+    if config.reference is None:
+        return []
+    try:
+        found = reference.load(config.reference.path)
+    except ReferenceDataError as error:
+        return [f"reference.path: {line}" for line in str(error).splitlines()]
+    kinds = {str(type(feed).__struct_config__.tag) for feed in config.feeds}
+    known = {*kinds, *range(len(config.feeds))}
+    return [
+        f"reference.path: {config.reference.path}: venue {venue!r} is no feed of this "
+        f"configuration; {near(str(venue), known)}"
+        for venue in sorted(found.venues - known, key=str)
+    ]

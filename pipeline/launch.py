@@ -347,9 +347,9 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
         if board in boards:
             links.boards[board] = Board(name, board, writable=board in kind.KEEPS)
     if kind is Ingest:
-        return Ingest(config.ingest, config.feeds, links)
+        return Ingest(config.ingest, config.feeds, links, config.setting)
     if kind is Book:
-        return Book(config.book, config.ingest.instruments, links)
+        return Book(config.book, config.ingest.instruments, links, config.consolidated)
     if kind is Risk:
         return Risk(config.risk, config.ingest.instruments, links)
     if plan.journal and kind is Journal:
@@ -359,7 +359,7 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
     logs = {
         ring: JournalReader(past.folder_of(plan) / ring) for ring in links.readers if plan.journal
     }
-    return Publisher(config.publisher, run_id(name), links, logs)
+    return Publisher(config.publisher, run_id(name), links, logs, config.consolidated)
 
 
 def _snapshot_options(config: Config, plan: Plan) -> SnapshotOptions:
@@ -373,5 +373,6 @@ def _snapshot_options(config: Config, plan: Plan) -> SnapshotOptions:
         lambda: past.replica(config, plan, past.newest(config, plan)),
         lambda: {ring: int(end.writer["written"]) for ring, end in ends.items()},
         past.archive_of(plan),
-        (plan.journal.keep_mb or 0) << 20,
+        plan.journal.keep_bytes,
+        plan.journal.keep_s,
     )

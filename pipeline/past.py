@@ -97,7 +97,8 @@ def claim(config: Config, plan: Plan) -> Run:
 def kept_config(config: Config) -> dict:
     """The part of a configuration that decides what the stages make of the log."""
     data = msgspec.to_builtins(config)
-    return {name: data[name] for name in ("name", "ingest", "book", "risk", "rings")}
+    kept = ("name", "ingest", "book", "consolidated", "risk", "rings")
+    return {name: data[name] for name in kept}
 
 
 def read_run(folder: Path) -> Run:
@@ -238,7 +239,8 @@ def show_instruments(plan: Plan, found: Snapshot | None) -> None:
 
 def shape(config: Config) -> str:
     """What the state of the stages is made for."""
-    return shape_of(config.book, config.risk, config.ingest.instruments)
+    rows = config.ingest.instruments
+    return shape_of(config.book, config.risk, rows, config.consolidated)
 
 
 def newest(
@@ -298,7 +300,7 @@ def replica(config: Config, plan: Plan, found: Snapshot | None = None) -> Replic
     """The stages of a plan between the log and the outside, in this process."""
     rows = config.ingest.instruments
     makers: dict[str, tuple[type[Stage], Callable[[Links], Book | Risk]]] = {
-        "book": (Book, lambda links: Book(config.book, rows, links)),
+        "book": (Book, lambda links: Book(config.book, rows, links, config.consolidated)),
         "risk": (Risk, lambda links: Risk(config.risk, rows, links)),
     }
     boards = {part.name: part for part in plan.segments_of("board")}
@@ -309,7 +311,7 @@ def replica(config: Config, plan: Plan, found: Snapshot | None = None) -> Replic
             pattern = Pattern(
                 panel_text(*panel_parts(config, name)),
                 rings,
-                {board: _rows(boards[board]) for board in kind.KEEPS},
+                {board: _rows(boards[board]) for board in kind.KEEPS if board in boards},
             )
             stages[name] = (kind, make, pattern)
     return Replica(stages, rows, found)

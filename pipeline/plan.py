@@ -18,6 +18,7 @@ from ringbuf.share import KIND as RING
 from ringbuf.share import Layouts, Seat
 from tuning.topology import Topology
 from workers import depth, instruments, risk
+from workers.enriched import CONSOLIDATED_DEPTH
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 
 LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
@@ -120,7 +121,19 @@ def make(config: Config, topology: Topology, taps: tuple[str, ...] = ()) -> Plan
     asked = ["huge pages"] * config.memory.huge_pages + ["locked"] * config.memory.lock
     if asked:
         notes.append(f"memory: {' and '.join(asked)}, where the host grants it")
+    notes += _told_by_ingest(config)
     return Plan(config.name, tuple(stages), segments, tuple(notes), config.memory, config.journal)
+
+
+def _told_by_ingest(config: Config) -> list[str]:
+    """What ingest puts into the log besides what its feeds say."""
+    notes = []
+    if config.reference:
+        notes.append(f"reference: terms and phases of instruments as in {config.reference.path}")
+    if config.day:
+        end = ", orders die when the venue ends its day" * (config.day.end == "venue")
+        notes.append(f"day: a new one begins at {config.day.roll} {config.day.zone}{end}")
+    return notes
 
 
 def check_stages(plan: Plan, names: tuple[str, ...]) -> list[str]:
@@ -307,10 +320,11 @@ def _segments(
     rows = {
         "instruments": ("instrument", instruments.INSTRUMENT, config.ingest.instruments),
         "depth": ("depth", depth.DEPTH, config.ingest.instruments),
+        "consolidated": ("group", CONSOLIDATED_DEPTH, len(config.consolidated)),
         "portfolios": ("portfolio", risk.PORTFOLIO_ROW, max(len(config.risk.portfolios), 1)),
     }
     for board, (row, dtype, count) in rows.items():
-        if any(board in CLASSES[name].KEEPS for name in names):
+        if count and any(board in CLASSES[name].KEEPS for name in names):
             text = layout_text({row: (-1, dtype)})
             size = dtype.itemsize
             segments.append(SegmentPlan(BOARD, board, count * size, count, size, text))

@@ -15,6 +15,7 @@ from tuning.affinity import AffinityRefused
 from workers.feeds.feed import FeedError
 from workers.kernels.positions import PositionRefused
 from workers.recovery import RecoveryError
+from workers.reference import ReferenceDataError
 from workers.scenarios import ScenarioError
 from workers.sinks.sink import SinkError
 
@@ -34,6 +35,7 @@ CODES: dict[type[Exception], int] = {
     JournalError: 2,
     SnapshotError: 2,
     RecoveryError: 2,
+    ReferenceDataError: 2,
 }
 
 

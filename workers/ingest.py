@@ -6,13 +6,14 @@ import numpy as np
 from ringbuf.atomics import at
 from ringbuf.panel import Equation
 from workers import merge, rules
+from workers.almanac import Almanac, Setting
 from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
 from workers.feeds.feed import FEED_COUNTERS, Feed
 from workers.feeds.journal import JournalFeed
 from workers.feeds.registry import FeedOptions, build
 from workers.instruments import INSTRUMENT, announced, describe
-from workers.merge import COUNTERS, MERGE, SOURCE, Pace, Reason
-from workers.records import EVENT, empty
+from workers.merge import COUNTERS, KNOWN, MERGE, SOURCE, Pace, Reason
+from workers.records import EVENT, Event, empty
 from workers.rules import Rules
 from workers.stage import TURN_RECORDS, Links, Stage
 from workers.watch import Watch
@@ -27,6 +28,7 @@ FATES = (
     "instruments_full",
 )
 STAGED = 2048  # events that a source may have waiting
+NOTHING_SET = Setting()
 
 
 class IngestOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -49,8 +51,15 @@ class Ingest(Stage):
     LOOKS_AT = ("depth",)  # what became of the books of live sources
     KEEPS = ("instruments",)
 
-    def __init__(self, options: IngestOptions, sources: list[FeedOptions], links: Links) -> None:
-        self.options, self.links = options, links
+    def __init__(
+        self,
+        options: IngestOptions,
+        sources: list[FeedOptions],
+        links: Links,
+        setting: Setting = NOTHING_SET,
+    ) -> None:
+        self.options, self.links, self.setting = options, links, setting
+        self.kinds = [str(type(source).__struct_config__.tag) for source in sources]
         panel = links.panel
         self.counters = panel.counter_addresses["ingest"]
         self.clock = panel.segment.address + panel.status.dtype.fields["clock"][1]
@@ -112,10 +121,20 @@ class Ingest(Stage):
             source.exempt = isinstance(feed, JournalFeed)
             feed.open()
             self._refill(number)
+        self._begin_almanac()
         # Compiled before it is needed, like the feeds' kernels by their first events.
         merge.turn(self.state_at, self.writer, self.clock, self.counters, 0, 0)
         merge.code_place(self.state_at, 0, np.int32(0))
         self.board.put(0, self.board.row(0))
+
+    def _begin_almanac(self) -> None:
+        """Have ingest say what it has to say itself; a log that has days keeps those."""
+        self.almanac = Almanac(self.setting, self.options.instruments)
+        if any(getattr(feed, "dated", False) for feed in self.feeds):
+            self.almanac.days, self.almanac.ends = None, False
+        self.fresh: set[int] = set()  # instruments of which only the number is known
+        header = at(self.state_at, MERGE)
+        header.boundary_ns, header.informs = self.almanac.boundary, 1
 
     def bind(self, links: Links) -> None:
         """Write to these rings; where there is a pace, it begins with the next event."""
@@ -159,6 +178,10 @@ class Ingest(Stage):
                     break
             elif reason == Reason.ANNOUNCED:
                 self._name(int(at(self.state_at, MERGE).asks))
+            elif reason == Reason.BOUNDARY:
+                self._turn_over(int(at(self.state_at, MERGE).asks))
+            elif reason == Reason.INFORM:
+                self._inform(int(at(self.state_at, MERGE).asks))
             elif reason == Reason.IDLE and sum(map(self._poll, self.watches)):
                 continue
             else:
@@ -182,8 +205,9 @@ class Ingest(Stage):
         return bool(source.count)
 
     def _tell(self) -> None:
-        """Show what troubles live sources, for as long as it does."""
-        troubles = "; ".join(self.feeds[number].trouble for number in self.watches)
+        """Show what troubles live sources, for as long as it does, and wrong reference data."""
+        said = (*self.almanac.troubles, *(self.feeds[number].trouble for number in self.watches))
+        troubles = "; ".join(said)
         if troubles != self.told:
             self.told = troubles
             self.links.panel.status["message"] = troubles.strip("; ").encode()[:256]
@@ -215,6 +239,67 @@ class Ingest(Stage):
             self._show(known, event)
         self.know(number, int(event["instrument"]), self.numbers[known])
 
+    def known(self) -> np.ndarray:
+        """What the merge knows of each instrument, KNOWN, as a view."""
+        start = self.state_at - self.memory.ctypes.data + merge.KNOWN_AT
+        return self.memory[start:][: self.options.instruments * KNOWN.itemsize].view(KNOWN)
+
+    def say(self, events: np.ndarray) -> None:
+        """Have these be the next events in the log, and the almanac be asked when it wants to."""
+        header = at(self.state_at, MERGE)
+        self.said = events
+        header.said, header.saying, header.told = events.ctypes.data, len(events), 0
+        header.boundary_ns = self.almanac.boundary
+
+    def _turn_over(self, number: int) -> None:
+        """Say what comes before the next event of a source: it is behind a day, or a phase."""
+        source = self.source(number)
+        event = self.staged[number][source.head]
+        time_ns = max(int(at(self.state_at, MERGE).last_ns), int(event["time_ns"]))
+        rows = self.board.all()[: len(self.numbers)]
+        self.say(self.almanac.turn(time_ns, rows, self.known()))
+
+    def _inform(self, number: int) -> None:
+        """Say what there is to say behind what a source has announced."""
+        event = self.staged[number][self.source(number).head - 1].copy()  # others may come there
+        if event["kind"] == Event.DIRECTORY:
+            entry = merge.code_place(self.state_at, number, event["instrument"])
+            self.introduce(number, int(at(entry, merge.CODE).instrument) - 1, event)
+        elif self.almanac.ends:
+            mine = [one for (source, *_), one in self.numbers.items() if source == number]
+            self.say(self.almanac.night(mine, self.known(), int(event["time_ns"])))
+
+    def introduce(self, number: int, instrument: int, event: np.ndarray) -> None:
+        """Say what is known of an instrument that has just been announced for the first time."""
+        if instrument not in self.fresh:
+            return
+        self.fresh.discard(instrument)
+        row = self.board.row(instrument)
+        given = self._terms_that_follow(number, event)
+        found = None
+        if not self.source(number).exempt:
+            symbol = row[0]["symbol"].decode()
+            found = self.almanac.reference.find(number, self.kinds[number], symbol)
+        terms = self.almanac.terms_of(found, row[0]) if found and given is None else None
+        row["tick"] = given["order"] if given is not None else terms[0] if terms else 0
+        self.board.put(instrument, row)
+        if found:
+            time_ns = max(int(at(self.state_at, MERGE).last_ns), int(event["time_ns"]))
+            self.almanac.learn(instrument, found)
+            self.say(self.almanac.introduce(instrument, terms, time_ns))
+            self._tell()
+
+    def _terms_that_follow(self, number: int, event: np.ndarray) -> np.ndarray | None:
+        """The TERMS that a source itself has behind an announcement."""
+        source = self.source(number)
+        if source.head == source.count and not source.finished and not source.live:
+            self._refill(number)
+        if source.head == source.count:
+            return None
+        following = self.staged[number][source.head]
+        mine = following["instrument"] == event["instrument"]
+        return following if mine and following["kind"] == Event.TERMS else None
+
     def know(self, number: int, code: int, instrument: int) -> None:
         """From here on a source's code means this instrument."""
         entry = at(merge.code_place(self.state_at, number, code), merge.CODE)
@@ -232,6 +317,7 @@ class Ingest(Stage):
     def _show(self, known: tuple[int, int, str], event) -> None:
         number, *_ = known
         instrument = self.numbers[known] = len(self.numbers)
+        self.fresh.add(instrument)
         row = np.zeros(1, INSTRUMENT)
         describe(row, event)
         row["source"], row["code"] = number, event["instrument"]

@@ -1,12 +1,13 @@
 """Many staged sources into one ordered log: the compiled part of ingest.
 
     address -> | MERGE | SOURCE x sources | i4 x sources x CODES: instrument of (source, code) |
-               | QUALITY x instruments |
+               | KNOWN x instruments |
 
 Each source stages EVENT records of its own; the merge takes the earliest by event time (the
 lower source number on a tie), so the log is a pure function of what the sources say; only live
 ones are not waited for. Where it needs Python's help (a source to refill, an instrument to name)
-it returns and says so.
+it returns and says so. What ingest itself has to say (workers/almanac.py) goes into the log before
+anything else; its `source` is OURS.
 """
 
 from enum import IntEnum
@@ -25,6 +26,8 @@ SOURCES_MAX = 16
 UNKNOWN, UNWANTED = 0, -1  # entries of the map; n > 0: instrument n - 1
 NOBODY = -2  # in the place of an instrument's number: the event is refused
 NEVER = (1 << 63) - 1
+OURS = 255  # the source of what no feed has said
+DAY_OVER = ord("C")  # the venue's SYSTEM code for that
 SIZE = EVENT.itemsize
 
 
@@ -38,6 +41,8 @@ class Reason(IntEnum):
     WAITING = 4  # the next event is not due yet
     EXHAUSTED = 5  # no source has anything any more
     IDLE = 6  # the live ones have nothing now
+    BOUNDARY = 7  # the next event, of source `asks`, is behind the end of a day or a phase
+    INFORM = 8  # source `asks` has announced an instrument, or said that its day is over
 
 
 class Pace(IntEnum):
@@ -57,7 +62,7 @@ COUNTERS = record(
         ("dropped", "i8"),  # left out by a rule
         ("repeated", "i8"),  # left out: in the log already, since before a restart
         ("abandoned", "i8"),  # staged by a process that died before they were in the log
-        ("added", "i8"),  # events that rules put in: books marked stale, instruments halted
+        ("added", "i8"),  # events that ingest put in: by its rules, reference data, ends of days
         *((name, "i8") for name in rules.NAMES),  # events that broke a rule
         ("late", "i8"),  # passed on, but earlier than the event before by its own clock
         ("full", "i8"),  # turns that found the ring full
@@ -77,6 +82,12 @@ MERGE = record(
         ("halting", "i8"),  # 1 + instrument that is to be halted before anything else leaves
         ("halting_ns", "i8"),  # by an event of this time
         ("halting_source", "i8"),
+        ("boundary_ns", "i8"),  # an event of then or later waits for Reason.BOUNDARY; 0: none
+        ("informs", "i8"),  # 1: announcements are told, and ends of days of venues
+        ("inform", "i8"),  # 1: one of them has just gone into the log
+        ("said", "i8"),  # address of what is to go into the log before anything else
+        ("saying", "i8"),  # how many records that are
+        ("told", "i8"),  # and how many of them are in it
         ("law", LAW),
     ]
 )
@@ -96,16 +107,22 @@ SOURCE_SIZE = SOURCE.itemsize
 SOURCES_AT = -(-MERGE.itemsize // LINE) * LINE
 CODES_AT = SOURCES_AT + SOURCES_MAX * SOURCE.itemsize
 CODE = record([("instrument", "i4")])
-QUALITIES_AT = CODES_AT + SOURCES_MAX * CODES * CODE.itemsize
+KNOWN_AT = CODES_AT + SOURCES_MAX * CODES * CODE.itemsize
+KNOWN = record(
+    [
+        ("quality", QUALITY),
+        ("shown", "i8"),  # 1: its source has shown a whole book of it, and can do so again
+    ]
+)
 LAW_AT = offset(MERGE, "law")
 BROKEN_AT = offset(COUNTERS, rules.NAMES[0])
-QUALITY_SIZE = QUALITY.itemsize
+KNOWN_SIZE = KNOWN.itemsize
 HALTED = int(State.HALTED | Mark.BARRED)
 
 
 def bytes_needed(instruments: int) -> int:
     """Bytes of the state for so many instruments."""
-    return QUALITIES_AT + instruments * QUALITY_SIZE
+    return KNOWN_AT + instruments * KNOWN_SIZE
 
 
 @kernel
@@ -122,8 +139,12 @@ def turn(state, writer, clock, counters, limit, patience):
         if at(state, MERGE).halting:
             sent += halt(state, writer, clock, counters, first + sent)
             continue
+        if at(state, MERGE).told < at(state, MERGE).saying:
+            sent += tell(state, writer, clock, counters, first + sent)
+            taken += 1
+            continue
         reason = choose(state)
-        if reason != Reason.BUDGET:
+        if reason != Reason.BUDGET and reason != Reason.ANNOUNCED:
             break
         due = due_time(state)
         if due > 0 and due > cycles():
@@ -133,8 +154,16 @@ def turn(state, writer, clock, counters, limit, patience):
                 reason = Reason.WAITING
                 break
             continue
+        if 0 < at(state, MERGE).boundary_ns <= chosen(state).time_ns:
+            reason = Reason.BOUNDARY
+        if reason != Reason.BUDGET:
+            break
         taken += 1
         sent += pass_on(state, writer, clock, counters, first + sent, due)
+        if at(state, MERGE).inform:
+            at(state, MERGE).inform = 0
+            reason = Reason.INFORM
+            break
     if sent > 0:
         advance(writer, first + sent - 1)
     return reason, taken
@@ -142,7 +171,7 @@ def turn(state, writer, clock, counters, limit, patience):
 
 @kernel
 def choose(state):
-    """Find the source whose next event is the earliest; BUDGET where there is one to take."""
+    """Find the earliest next event; BUDGET: there is one to take, or ANNOUNCED, to name first."""
     header = at(state, MERGE)
     earliest, best, live = NEVER, -1, 0
     for number in range(header.sources):
@@ -159,11 +188,17 @@ def choose(state):
     if best < 0:
         return Reason.IDLE if live else Reason.EXHAUSTED
     header.asks = best
-    source = source_at(state, best)
-    event = at(source.events + source.head * SIZE, EVENT)
+    event = chosen(state)
     if event.kind == Event.DIRECTORY and code_at(state, best, event).instrument == UNKNOWN:
         return Reason.ANNOUNCED
     return Reason.BUDGET
+
+
+@kernel
+def chosen(state):
+    """The next event of the chosen source."""
+    source = source_at(state, at(state, MERGE).asks)
+    return at(source.events + source.head * SIZE, EVENT)
 
 
 @kernel
@@ -191,14 +226,13 @@ def due_time(state):
     header = at(state, MERGE)
     if header.pace == Pace.FULL:
         return 0
-    source = source_at(state, header.asks)
-    event = at(source.events + source.head * SIZE, EVENT)
+    time_ns = chosen(state).time_ns
     if header.started == 0:
         header.started = cycles()
-        header.first_ns = event.time_ns
+        header.first_ns = time_ns
     if header.pace == Pace.RATE:
         return header.started + int(header.sent * header.interval)
-    return header.started + int((event.time_ns - header.first_ns) * header.interval)
+    return header.started + int((time_ns - header.first_ns) * header.interval)
 
 
 @kernel
@@ -240,7 +274,15 @@ def pass_on(state, writer, clock, counters, sequence, due):
         logged["flags"] |= Flag.SUSPECT
     publish(writer, sequence, due if due else now, now)
     tally.published += 1
+    header.inform = header.informs and concerns_us(event)
     return 1
+
+
+@kernel
+def concerns_us(event):
+    """Whether there may be something for ingest to say behind an event."""
+    kind = event.kind
+    return kind == Event.DIRECTORY or (kind == Event.SYSTEM and event["flags"] == DAY_OVER)
 
 
 @kernel
@@ -269,17 +311,29 @@ def weigh(state, counters, event, instrument, now_ns):
     header = at(state, MERGE)
     source = source_at(state, header.asks)
     effect = 0
-    if instrument >= 0 and not source.exempt:
+    if instrument >= 0:
         place = quality_of(state, instrument)
-        live_ns = now_ns if source.live else 0
-        law, broken = state + LAW_AT, counters + BROKEN_AT
-        effect = rules.judge(law, place, broken, event, source.newest_ns, live_ns)
-        if effect & HALT and not at(place, QUALITY).halted:
-            at(place, QUALITY).halted = 1
-            header.halting, header.halting_source = instrument + 1, header.asks
-            header.halting_ns = event.time_ns
+        if not source.exempt:
+            effect = rule(state, counters, event, instrument, now_ns)
         rules.remember(place, event)
+        if event.kind == Event.CLEAR and event["flags"] & Flag.SNAPSHOT:
+            at(place, KNOWN).shown = 1
     source.newest_ns = max(source.newest_ns, event.time_ns)
+    return effect
+
+
+@kernel
+def rule(state, counters, event, instrument, now_ns):
+    """The bits of all effects that an event of an instrument deserves."""
+    header, place = at(state, MERGE), quality_of(state, instrument)
+    source = source_at(state, header.asks)
+    live_ns = now_ns if source.live else 0
+    law, broken = state + LAW_AT, counters + BROKEN_AT
+    effect = rules.judge(law, place, broken, event, source.newest_ns, live_ns)
+    if effect & HALT and not at(place, QUALITY).halted:
+        at(place, QUALITY).halted = 1
+        header.halting, header.halting_source = instrument + 1, header.asks
+        header.halting_ns = event.time_ns
     return effect
 
 
@@ -296,7 +350,7 @@ def leaves_doubt(state, event, instrument):
 @kernel
 def quality_of(state, instrument):
     """The address of what is known of an instrument."""
-    return state + QUALITIES_AT + instrument * QUALITY_SIZE
+    return state + KNOWN_AT + int(instrument) * KNOWN_SIZE
 
 
 @kernel
@@ -321,4 +375,24 @@ def halt(state, writer, clock, counters, sequence):
     header.halting = 0
     tally.added += 1
     tally.published += 1
+    return 1
+
+
+@kernel
+def tell(state, writer, clock, counters, sequence):
+    """Put the next event that ingest itself has to say into the log."""
+    header, tally = at(state, MERGE), at(counters, COUNTERS)
+    place = header.said + header.told * SIZE
+    event = at(place, EVENT)
+    now = cycles()
+    slot = claim(writer, sequence)
+    copy_words(slot, place, SIZE // 8 - 1)
+    at(slot, EVENT).arrived_ns = wall_ns(at(clock, CLOCK), now)
+    if event.instrument >= 0:
+        rules.remember(quality_of(state, event.instrument), event)
+    header.last_ns = max(header.last_ns, event.time_ns)
+    header.told += 1
+    tally.added += 1
+    tally.published += 1
+    publish(writer, sequence, now, now)
     return 1

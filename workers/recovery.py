@@ -116,12 +116,17 @@ def set_aside(
     return made
 
 
+def kept_by(stage: Stage) -> list[str]:
+    """The boards that a stage writes, as far as there are any."""
+    return [board for board in stage.KEEPS if board in stage.links.boards]
+
+
 def blocks_of(stage: Stage, name: str) -> dict[str, np.ndarray]:
     """All that a snapshot keeps of a stage, as live bytes: its state, its counters, its boards."""
     blocks = {f"{name}.{part}": block for part, block in stage.state().items()}
     for part, counters in stage.links.panel.counters.items():
         blocks[f"{name}.counters.{part}"] = counters.reshape(1).view(np.uint8)
-    for board in stage.KEEPS:
+    for board in kept_by(stage):
         blocks[f"{name}.board.{board}"] = stage.links.boards[board].segment.payload
     return blocks
 
@@ -281,7 +286,7 @@ def go_live(stage: Stage, real: Links) -> None:
         for name in fields_of(counted.dtype):
             if name not in LOCAL:
                 shown[name] = counted[name]
-    for name in stage.KEEPS:
+    for name in kept_by(stage):
         mine, theirs = stage.links.boards[name], real.boards[name]
         renew(mine.address, theirs.address, mine.rows, mine.size)
     stage.bind(real)

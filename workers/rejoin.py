@@ -4,7 +4,8 @@ The log itself is what is known. From it come the numbers of the instruments, wh
 and what of it is in the log already. A source that can be asked from a number on (`rejoin`) is
 asked from its last POSITION in the log; files are read from their start; and whatever either gives
 that is in the log already is left out, counted as `repeated`. Of a source that can do neither, the
-books are stale until it has shown them anew.
+books are stale until it has shown them anew. What ingest itself was about to say when it died
+(workers/almanac.py) it says again, as far as the log lacks it.
 """
 
 import time
@@ -16,6 +17,7 @@ from ringbuf.journal import JournalReader
 from ringbuf.share import RingWriter
 from workers.ingest import FATES, Ingest
 from workers.records import EVENT, Doubt, Event, Mark, empty
+from workers.relearned import Relearned, is_ours
 
 CHUNK = 65_536  # events looked at in one go
 WAIT_S = 0.0005  # for the journal to come so far
@@ -51,6 +53,7 @@ def rejoin(stage: Ingest, log: JournalReader, beat: Callable[[], None] = lambda:
                 given.counts[number] = given.given[number]
     stage.open()
     _know(stage)
+    given.ours.teach(stage)
     for number, feed in enumerate(stage.feeds):
         if feed.live and not hasattr(feed, "rejoin"):
             _doubt(stage, number, writer)
@@ -63,7 +66,8 @@ def rejoin(stage: Ingest, log: JournalReader, beat: Callable[[], None] = lambda:
 class _Given:
     """What the log has of each source."""
 
-    def __init__(self, sources: int) -> None:
+    def __init__(self, sources: int, instruments: int, first: int) -> None:
+        self.ours = Relearned(instruments, first)
         self.found = [0] * sources  # all events
         self.given = [0] * sources  # that its messages gave
         self.counts = [0] * sources  # that its messages gave, since its last position
@@ -74,10 +78,12 @@ class _Given:
 
 
 def _given(stage: Ingest, log: JournalReader, shown: int, beat: Callable[[], None]) -> _Given:
-    given = _Given(len(stage.feeds))
+    given = _Given(len(stage.feeds), stage.options.instruments, log.first)
     for events in _chunks(log, shown, beat):
+        given.ours.note(events)
+        theirs = events[~is_ours(events)]
         for number in range(len(stage.feeds)):
-            mine = events[events["source"] == number]
+            mine = theirs[theirs["source"] == number]
             if len(mine):
                 _note(given, number, mine)
     return given
@@ -157,6 +163,8 @@ def _count(stage: Ingest, written: int, given: _Given) -> None:
     """Make the counters tell of everything that is in the log, and balance again."""
     counters = stage.links.panel.counters
     tally = counters["ingest"]
+    if not tally["published"]:  # the panel is new: the host was away
+        tally["added"] += given.ours.count
     tally["published"] = written
     tally["received"] = sum(int(tally[name]) for name in FATES) - int(tally["added"])
     blocks = [counters[f"feed{number}"] for number in range(len(stage.feeds))]

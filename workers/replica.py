@@ -7,6 +7,7 @@ replayed with. The stages are the same, on rings of their own.
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from ringbuf.record import describe, layout_hash
 from ringbuf.snapshot import Snapshot
 from workers import instruments
 from workers.book import BookOptions
+from workers.enriched import ConsolidatedOptions
 from workers.instruments import INSTRUMENT
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 from workers.recovery import ASIDE, CHUNK, Aside, Pattern, blocks_of, load, set_aside
@@ -29,13 +31,24 @@ RECORDS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
 Make = Callable[[Links], Stage]
 
 
-def shape_of(book: BookOptions, risk: RiskOptions, instruments: int) -> str:
+def shape_of(
+    book: BookOptions,
+    risk: RiskOptions,
+    instruments: int,
+    groups: Mapping[str, ConsolidatedOptions] | None = None,
+) -> str:
     """What the state of all stages was made for, as text: that of another shape is of no use."""
     layouts = {
         ring: [describe(dtype) for _, dtype in layouts.values()]
         for ring, layouts in RECORDS.items()
     }
-    parts = {"book": msgspec.to_builtins(book), "risk": risk_shape(risk), "rows": instruments}
+    parts: dict[str, Any] = {
+        "book": msgspec.to_builtins(book),
+        "risk": risk_shape(risk),
+        "rows": instruments,
+    }
+    # In their order, which is that of their state.
+    parts["groups"] = [[name, msgspec.to_builtins(group)] for name, group in (groups or {}).items()]
     return json.dumps({"layouts": layout_hash(json.dumps(layouts)), **parts})
 
 

@@ -43,7 +43,7 @@ class SnapshotOptions(NamedTuple):
 
     folder: of the journals; shape: what the state is made for; replica: makes one, with the newest
     snapshot or from nothing; archive: where segments go that the journals, which keep keep_bytes
-    each, are about to remove.
+    each for keep_s (None: for ever), are about to remove.
     """
 
     folder: Path
@@ -54,6 +54,7 @@ class SnapshotOptions(NamedTuple):
     shown: Callable[[], dict[str, int]]  # by ring: the last record that is published
     archive: Path | None = None
     keep_bytes: int = 0
+    keep_s: float | None = None
 
 
 class Snapshots(Stage):
@@ -74,7 +75,9 @@ class Snapshots(Stage):
         self.draining = False
         self.archivist: Archivist | None = None
         if options.archive:
-            self.archivist = Archivist(options.folder, options.archive, options.keep_bytes)
+            self.archivist = Archivist(
+                options.folder, options.archive, options.keep_bytes, options.keep_s
+            )
 
     def open(self) -> None:
         """Begin with the newest snapshot, if there is one, else with the log's beginning."""

@@ -13,8 +13,9 @@ from pipeline.listing import Reading
 from ringbuf import memory
 from ringbuf.board import Board, create_board
 from ringbuf.share import Observer, RingWriter, create_ring
+from workers.enriched import CONSOLIDATED_DEPTH
 from workers.instruments import INSTRUMENT
-from workers.records import BOOK_RING, EVENT, EVENTS_RING, LEVEL, RISK, RISK_RING, TOP, TRADE, empty
+from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, empty
 from workers.records import Book as Kind
 from workers.risk import PORTFOLIO_ROW
 
@@ -22,8 +23,9 @@ NUMBERS = itertools.count()
 RINGS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
 CAPACITY = 128
 SYMBOLS = (("AAPL", 10_000), ("MSFT", 100), ("E\x1b[2J", 1))
-KINDS = {"top": Kind.TOP, "level": Kind.LEVEL, "trade": Kind.TRADE, "status": Kind.STATUS}
-LAYOUTS = {"event": EVENT, "top": TOP, "level": LEVEL, "trade": TRADE, "status": TOP, "risk": RISK}
+BITCOIN = 5  # the instrument that is counted in small lots, and in a group
+KINDS = {kind.name.lower(): kind for kind in Kind}
+LAYOUTS = {name: layout for ring in RINGS.values() for name, (_, layout) in ring.items()}
 
 
 class Desk:
@@ -31,7 +33,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.name = f"desk-{os.getpid()}-{next(NUMBERS)}"
-        text = {"stages": [], "rings": [*RINGS], "boards": ["instruments", "portfolios"]}
+        boards = ["instruments", "consolidated", "portfolios"]
+        text = {"stages": [], "rings": [*RINGS], "boards": boards}
         segment = memory.create(self.name, RUN, RUN, 4096, json.dumps({**text, "run_id": "run-1"}))
         segment.close()
         create_board(self.name, "instruments", "instrument", INSTRUMENT, 8).close()
@@ -39,7 +42,18 @@ class Desk:
         instruments = Board(self.name, "instruments", writable=True)
         for number, (symbol, scale) in enumerate(SYMBOLS):
             instruments.put(number, row(INSTRUMENT, symbol=symbol.encode(), price_scale=scale))
+        bitcoin = {"symbol": b"BTCUSD", "price_scale": 100, "lot_scale": 10**8, "source": 2}
+        instruments.put(BITCOIN, row(INSTRUMENT, **bitcoin))
         instruments.close()
+        create_board(self.name, "consolidated", "group", CONSOLIDATED_DEPTH, 1).close()
+        groups = Board(self.name, "consolidated", writable=True)
+        group = row(CONSOLIDATED_DEPTH, name=b"BTC", price_scale=10_000, lot_decimals=8)
+        group["venues"], group["venues"][0, :2] = -1, (BITCOIN, 2)
+        group["bid_venue"], group["ask_venue"], group["counting"] = BITCOIN, -1, 1
+        group["bid_price"][0, 0], group["bid_quantity"][0, 0] = 601_234_500, 150_000_000
+        group["state"] = 32 + 1
+        groups.put(0, group)
+        groups.close()
         portfolios = Board(self.name, "portfolios", writable=True)
         portfolios.put(0, row(PORTFOLIO_ROW, name=b"growth"))
         portfolios.close()

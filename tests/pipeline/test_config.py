@@ -58,12 +58,26 @@ WRONG = [
     ("[stages.book]\nkore = 0", "stages.book.kore", "did you mean 'core'"),
     ("[stages.book]\ncore = '0'", "stages.book.core", "expected a whole number, found '0'"),
     ("[stages.book]\nwait = 'spun'", "stages.book.wait", "did you mean 'spin'"),
+    ("[book.measures]\ndecoy = 0.9", "book.measures.decoy", "did you mean 'decay'?"),
+    ("[book.measures]\nsample_ms = 7", "book.measures", "does not divide a day; use 1000"),
+    ("[[book.bars]]\n", "book.bars[0]", "cut by nothing; give one of seconds, trades and volume"),
+    ("[[book.bars]]\ntrades = 5\n[[book.bars]]\ntrades = 5", "book.bars[1]", "leave it out"),
+    ("[consolidated.X]\nvenues = ['BTC']", "consolidated[...]", "write 'feed0:SYMBOL' for the"),
+    ("[consolidated.X]\nvenues = ['feed7:B']", "consolidated.X.venues", "there are 1 [[feeds]]"),
     ("[stages.book]\nrestart = 'always'", "stages.book.restart", "known: auto, never, on-failure"),
     ("[stages.book]\nrestart = 'on-failure'", "stages.book.restart", "use 'never'"),
     ("[stages]\nbook = 1", "stages.book", "expected a table, found 1"),
     ("[supervision]\nhang_s = 0", "supervision.hang_s", "is not above 0"),
     ("[supervision]\nrestarts = -1", "supervision.restarts", "give 0 to"),
     ("[supervision]\nhangs = 5.0", "supervision.hangs", "did you mean 'hang_s'"),
+    ("[day]\nroll = '9:00'", "day", "'9:00' is no time of day; give HH:MM"),
+    ("[day]\nzone = 'Mars'", "day", "there is no time zone 'Mars'"),
+    ("[day]\nrol = '09:00'", "day.rol", "did you mean 'roll'"),
+    ("[day]\nend = 'night'", "day.end", "known: roll, venue"),
+    ("[reference]\npth = 'x.csv'", "reference.pth", "did you mean 'path'"),
+    ("[reference]\npath = 'no.csv'", "reference.path", "no.csv: cannot be read: No such file"),
+    ("[journal]\npath = 'j'\nkeep_days = 0", "journal.keep_days", "is not above 0"),
+    ("[journal]\npath = 'j'\narchive = 'a'", "journal.archive", "or with journal.keep_days"),
     ("[risk]\nportfolio = []", "risk.portfolio", "did you mean 'portfolios'"),
     ("[risk]\nconvention = 'best'", "risk.convention", "known: k-th worst, split atom"),
     ("[risk.scenarios]\nkind = 'cvs'", "risk.scenarios.kind", "did you mean 'csv'"),
@@ -121,8 +135,8 @@ ALONE = [
     (GOOD.replace("good", "a" * 33), "name", "use up to 32"),
     (GOOD.replace("good", ""), "name", "use up to 32"),
     (GOOD.replace("synthetic", "itsch"), "feeds[0].kind", "did you mean 'itch'"),
-    (GOOD.replace('"synthetic"', "5"), "feeds[0].kind", "known: itch, journal, lobster, synthetic"),
-    (GOOD.replace('kind = "synthetic"', ""), "feeds[0].kind", "is missing; known: itch"),
+    (GOOD.replace('"synthetic"', "5"), "feeds[0].kind", "history, itch, journal, kraken"),
+    (GOOD.replace('kind = "synthetic"', ""), "feeds[0].kind", "is missing; known: binance"),
     ('name = "x"\n[[feeds]]\nkind = "itch"', "feeds[0].path", "is missing; give text"),
     (GOOD.replace("= 3", "= 0"), "feeds[0]", "give 1 to"),
     (GOOD.replace("= 1000", "= 1"), "feeds[0]", "give at least that many"),
@@ -190,3 +204,21 @@ def test_the_smallest_configuration_has_all_defaults():
 
 def test_a_whole_number_will_do_for_a_number():
     assert parse(GOOD + "[ingest]\nrate = 5").ingest.rate == 5.0
+
+
+def test_reference_data_are_checked_with_the_configuration(tmp_path):
+    table = tmp_path / "instruments.csv"
+    path = tmp_path / "config.toml"
+    path.write_text(f'{GOOD}[reference]\npath = "{table}"\n[day]\nroll = "17:00"\n')
+    table.write_text("symbol,venue,tick\nA,synthetic,0.01\nB,0,x\nC,,\n")
+    refused = corelane("config", "check", path, code=2)
+    assert f"reference.path: {table}: line 3 (B): tick: invalid decimal" in refused.err
+    table.write_text("symbol,venue,tick\nA,synthetic,0.01\nB,itch,1\nC,1,\n")
+    refused = corelane("config", "check", path, code=2)
+    assert "venue 'itch' is no feed of this configuration; known: 0, synthetic" in refused.err
+    assert "venue 1 is no feed" in refused.err
+    table.write_text("symbol,venue,tick\nA,synthetic,0.01\nB,0,1\n")
+    assert "ok" in corelane("config", "check", path).out
+    shown = corelane("plan", path).out
+    assert f"reference: terms and phases of instruments as in {table}" in shown
+    assert "day: a new one begins at 17:00 UTC" in shown

@@ -13,8 +13,8 @@ from pipeline.feed_checks import (
     of_counters,
     whole_text,
 )
-from workers.answers import COUNTERS as BOOK_COUNTERS
 from workers.feeds.feed import FEED_COUNTERS
+from workers.keeper import COUNTERS as BOOK_COUNTERS
 from workers.records import EVENT, TOP, Book, Event, Flag, Mark, State, empty
 
 SCALES = {3: Scale("BTCUSDT", 10, 1000)}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipeline.config import STAGES, Config, Placement, Rings, Supervision, load, parse
 from pipeline.toml import write_config
 from workers.book import BookOptions
+from workers.enriched import BarOptions, ConsolidatedOptions, MeasureOptions
 from workers.feeds.itch import ItchOptions
 from workers.feeds.lobster import LobsterOptions
 from workers.feeds.synthetic import SyntheticOptions
@@ -60,12 +61,26 @@ PLACEMENT = st.builds(
     wait=st.sampled_from(["auto", "spin", "yield", "backoff"]),
     restart=st.sampled_from(["auto", "never"]),
 )
+VOLUME = BarOptions(volume=1000)
+VENUES = st.sampled_from([["feed0:BTCUSDT"], ["feed0:A", "feed0:B.C"]])
 CONFIGS = st.builds(
     Config,
     name=st.from_regex(r"[a-z0-9][a-z0-9_-]{0,31}", fullmatch=True),
     feeds=st.lists(FEEDS, min_size=1, max_size=3),
     ingest=INGEST,
-    book=st.builds(BookOptions, orders=COUNT, levels=COUNT, publish_levels=st.booleans()),
+    book=st.builds(
+        BookOptions,
+        orders=COUNT,
+        levels=COUNT,
+        publish_levels=st.booleans(),
+        measures=st.none() | st.builds(MeasureOptions, sample_ms=st.sampled_from([1, 1000])),
+        bars=st.sampled_from([[], [BarOptions(seconds=60.0)], [BarOptions(trades=5), VOLUME]]),
+    ),
+    consolidated=st.dictionaries(
+        st.sampled_from(["BTC", "BTC/USD"]),
+        st.builds(ConsolidatedOptions, venues=VENUES, price_decimals=st.integers(0, 17)),
+        max_size=1,
+    ),
     risk=RISK,
     publisher=st.builds(PublisherOptions, sinks=SINKS, flush_s=POSITIVE),
     rings=st.builds(Rings, events=SIZE, book=SIZE, risk=SIZE),

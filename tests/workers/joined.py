@@ -12,6 +12,7 @@ from ringbuf.board import Board, create_board
 from ringbuf.panel import Panel, create_panel, panel_text
 from ringbuf.share import Observer, RingReader, RingWriter, Seat, create_ring
 from workers.depth import DEPTH
+from workers.enriched import CONSOLIDATED_DEPTH
 from workers.instruments import INSTRUMENT
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, empty
 from workers.risk import PORTFOLIO_ROW
@@ -19,7 +20,8 @@ from workers.stage import Links, Stage
 
 NUMBERS = itertools.count()
 RINGS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
-ROWS = {"instruments": INSTRUMENT, "depth": DEPTH, "portfolios": PORTFOLIO_ROW}
+ROWS = {"instruments": INSTRUMENT, "depth": DEPTH, "consolidated": CONSOLIDATED_DEPTH,
+        "portfolios": PORTFOLIO_ROW}  # fmt: skip
 MEMBER, TEST = "member", "test"  # the two gating readers of every ring
 TURNS_MAX = 100_000
 

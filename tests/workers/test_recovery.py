@@ -50,6 +50,17 @@ def book_case(stream) -> Case:
                 INSTRUMENTS)  # fmt: skip
 
 
+def venues_case(drawn) -> Case:
+    """A book with all switched on that it can say beside."""
+    stream, quarters = [*test_book.ANNOUNCED, *drawn[0]], drawn[1]
+    inputs = numbered(test_book.events_of_venues(stream, quarters[: len(stream) - 1]))
+
+    def make(links) -> Book:
+        return Book(test_book.EVERYTHING, INSTRUMENTS, links, test_book.GROUPS)
+
+    return Case(Book, make, inputs, INSTRUMENTS)
+
+
 def risk_case(stream) -> Case:
     inputs = numbered(test_risk.records_of(stream))
     inputs["cause"] = np.arange(1, len(inputs) + 1)
@@ -58,10 +69,10 @@ def risk_case(stream) -> Case:
                 len(symbols), symbols)  # fmt: skip
 
 
+STREAMS = st.lists(st.tuples(test_book.MESSAGES, st.sampled_from([0, 1, 2, 3])), max_size=40)
 CASES = st.one_of(
-    st.lists(st.tuples(test_book.MESSAGES, st.sampled_from([0, 1, 2, 3])), max_size=40).map(
-        book_case
-    ),
+    STREAMS.map(book_case),
+    st.tuples(STREAMS, st.lists(test_book.QUARTERS, min_size=42, max_size=42)).map(venues_case),
     st.lists(test_risk.TOPS, max_size=40).map(risk_case),
 )
 

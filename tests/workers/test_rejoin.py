@@ -2,6 +2,7 @@
 
 import ctypes
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ from ringbuf.journal import Journal, JournalReader
 from tests.workers.deaths import SEGMENT, unwrite
 from tests.workers.joined import RINGS, joint, turn_until_finished
 from workers import ingest as ingest_module
+from workers.almanac import Setting
 from workers.feeds.feed import FEED_COUNTERS
-from workers.feeds.synthetic import SyntheticFeed, SyntheticOptions
-from workers.ingest import Ingest, IngestOptions
+from workers.feeds.synthetic import SyntheticFeed, SyntheticOptions, symbols
+from workers.ingest import NOTHING_SET, Ingest, IngestOptions
 from workers.records import EVENT, Doubt, Event, empty
+from workers.reference import ReferenceOptions
 from workers.rejoin import rejoin
+from workers.relearned import is_ours
+from workers.sessions import DayOptions
 
 EXAMPLES = 30 if compiled() else 8
 DAY = SyntheticOptions(messages=400, symbols=4, seed=5)
@@ -82,8 +87,8 @@ def _feeds(monkeypatch):
     monkeypatch.setattr(ingest_module, "build", lambda o, counters: KINDS[id(o)](o, counters))
 
 
-def stage_of(at, *feeds, **options) -> Ingest:
-    return Ingest(IngestOptions(**options), list(feeds), at.links)
+def stage_of(at, *feeds, setting: Setting = NOTHING_SET, **options) -> Ingest:
+    return Ingest(IngestOptions(**options), list(feeds), at.links, setting)
 
 
 def told(events: np.ndarray) -> list[bytes]:
@@ -204,3 +209,66 @@ def test_with_nothing_in_the_log_it_just_begins():
         assert rejoin(stage, journal_of(at, Path(folder))) == 0
         assert not stage.feeds[0].rejoined
         assert told(turn_until_finished(stage, at, "events")["events"]) == expected[0]
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory) -> Setting:
+    """Rolls in the middle of the made-up day, with phases and terms."""
+    path = tmp_path_factory.mktemp("reference") / "instruments.csv"
+    first, second, third, _ = symbols(DAY)
+    rows = [f"{first},0.01,,09:45-15:00 continuous", f"{second},0.05,100,"]
+    rows.append(f"{third},,,00:00-12:00 pre-open")
+    path.write_text("\n".join(["symbol,tick,lot,phases", *rows]))
+    return Setting(DayOptions(roll="12:00"), ReferenceOptions(path=str(path)))
+
+
+def told_whole(setting: Setting, *deaths: int) -> np.ndarray:
+    """The log of a day in which ingest dies after so many events, each time goes on."""
+    with joint(Ingest, parts=1) as at, tempfile.TemporaryDirectory() as folder:
+        stage = stage_of(at, DAY, setting=setting)
+        if deaths:
+            die(at, deaths[0], DAY, setting=setting)
+            stage = stage_of(at, DAY, setting=setting)
+            rejoin(stage, journal_of(at, Path(folder)))
+        else:
+            stage.open()
+        log = turn_until_finished(stage, at, "events")["events"]
+        assert at.balanced()
+        return log
+
+
+def said(events: np.ndarray) -> Counter:
+    """What is said, but when: a roll that was begun is told again as of the roll itself."""
+    plain = events.copy()
+    plain["time_ns"] = 0
+    return Counter(told(plain))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data())
+def test_what_ingest_itself_says_is_whole_after_any_death(setting, data):
+    whole = told_whole(setting)
+    (ours,) = np.nonzero(is_ours(whole))
+    near = st.sampled_from(ours).flatmap(lambda place: st.integers(place - 1, place + 2))
+    death = data.draw(st.one_of(near, st.integers(0, len(whole))), "death")
+    log = told_whole(setting, int(death))
+    assert told(log[~is_ours(log)]) == told(whole[~is_ours(whole)])
+    expected, got = (said(each[is_ours(each)]) for each in (whole, log))
+    assert expected <= got
+    days = log[log["source"] == 255]
+    assert days["order"][days["kind"] == Event.SYSTEM].tolist() == [19700101, 19700102]
+    if not is_ours(whole[max(death - 1, 0) : death + 1]).any():
+        assert expected == got
+
+
+def test_ticks_and_doubts_are_known_again(setting):
+    with joint(Ingest, parts=1) as at, tempfile.TemporaryDirectory() as folder:
+        die(at, 300, DAY, setting=setting)
+        stage = stage_of(at, DAY, setting=setting)
+        rejoin(stage, journal_of(at, Path(folder)))
+        known = stage.known()["quality"]
+        assert known["tick"][:4].tolist() == [100, 500, 0, 0]
+        assert known["lot"][1] == 100
+        assert known["reference"][:2].all()
+        assert stage.almanac.date == 19700102  # its afternoon
+        assert at.content("instruments")["tick"][:4].tolist() == [100, 500, 0, 0]

@@ -17,18 +17,27 @@ from tests.workers.deaths import Case, log_of, undisturbed
 from tests.workers.joined import RINGS, ROWS
 from workers import instruments
 from workers.book import Book, BookOptions
+from workers.enriched import BarOptions, ConsolidatedOptions, MeasureOptions
 from workers.feeds.synthetic import SyntheticOptions, symbols
 from workers.instruments import Names
+from workers.records import TOP
 from workers.recovery import ASIDE, CHUNK, Pattern
 from workers.replica import Replica, shape_of
 from workers.risk import CsvScenarios, Portfolio, Risk, RiskOptions
 from workers.stage import Stage
 
 EXAMPLES = 40 if compiled() else 3
-ROWS_OF = {"instruments": 16, "depth": 16, "portfolios": 16}
+ROWS_OF = {"instruments": 16, "depth": 16, "consolidated": 1, "portfolios": 16}
 DAY = SyntheticOptions(messages=3_000 if compiled() else 250, symbols=5, seed=5)
-BOOK = BookOptions(orders=2048, levels=1024, publish_levels=True)
+BOOK = BookOptions(
+    orders=2048,
+    levels=1024,
+    publish_levels=True,
+    measures=MeasureOptions(),
+    bars=[BarOptions(seconds=60), BarOptions(trades=3)],
+)
 HELD = symbols(DAY)
+GROUPS = {"both": ConsolidatedOptions(venues=[f"feed0:{symbol}" for symbol in HELD[:2]])}
 BOTH = {HELD[0]: (100, 9.5), HELD[1]: (7, 2.0)}
 RISK = RiskOptions(
     portfolios=[
@@ -46,7 +55,7 @@ def pattern_of(kind: type[Stage]) -> Pattern:
 
 
 STAGES = {
-    "book": (Book, lambda links: Book(BOOK, ROWS_OF["depth"], links), pattern_of(Book)),
+    "book": (Book, lambda links: Book(BOOK, 16, links, GROUPS), pattern_of(Book)),
     "risk": (Risk, lambda links: Risk(RISK, 16, links), pattern_of(Risk)),
 }
 
@@ -86,6 +95,7 @@ def test_a_replica_gives_what_the_stages_publish(cuts):
             given_[name] += content
     assert given_ == LIVE
     assert len(LIVE["risk"]) > 64 * 20
+    assert {*np.frombuffer(LIVE["book"], TOP)["kind"].tolist()} >= {6, 7, 8, 9, 10}
     assert mine.positions == {
         "events": len(LOG), "book": len(LIVE["book"]) // 64, "risk": len(LIVE["risk"]) // 64
     }  # fmt: skip
@@ -111,7 +121,8 @@ def test_a_snapshot_of_any_moment_goes_on_alike(at):
     assert {name: before[name] + after[name] for name in LIVE} == LIVE
     assert after == together(mine.take(LOG[at:]))
     assert other.positions == mine.positions
-    for name in ("book.books", "risk.positions", "book.board.depth", "risk.board.portfolios"):
+    blocks = ("books", "measures", "bars", "venues", "board.depth", "board.consolidated")
+    for name in (*(f"book.{block}" for block in blocks), "risk.positions", "risk.board.portfolios"):
         assert rows_of(other, name) == rows_of(mine, name), name
 
 
@@ -155,6 +166,9 @@ def test_the_shape_tells_what_a_state_was_made_for(tmp_path):
         shape_of(BookOptions(orders=2048, levels=1024), RISK, 16),
         shape_of(BOOK, RiskOptions(), 16),
         shape_of(BOOK, csv, 16),
+        shape_of(BookOptions(orders=2048, levels=1024, publish_levels=True), RISK, 16),
+        shape_of(BOOK, RISK, 16, GROUPS),
+        shape_of(BOOK, RISK, 16, {"other": GROUPS["both"]}),
     ]
     path.write_text(text.replace("0.003", "0.002"))
     shapes.append(shape_of(BOOK, csv, 16))
