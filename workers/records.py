@@ -46,6 +46,19 @@ class Event(IntEnum):
     #              price stays and the quantity does not grow
     TERMS = 20  # what an instrument trades by: order = tick in price units, other = lot size in
     #             lots, price = a price to compare with, as the last close; 0 where not known
+    # What clients of ours want (workers/orders.py); of instruments that are MATCHED.
+    ORDER = 21  # a new order: order = its id, other = account, side, price, quantity, flags =
+    #             Tif | OrderFlag | Stp << STP_BITS
+    CANCEL_ORDER = 22  # an order is to leave: order, other = account
+    REPLACE_ORDER = 23  # an order is to have this price and quantity (all of it that is left):
+    #             order, other = account; flags = REQUEUE: it goes to the tail anyway
+    CANCEL_ALL = 24  # all orders of an account are to leave: other = account (-1: of all), side
+    #             (NONE: both), instrument (-1: all)
+    CONDITION = 25  # more about the ORDER of the same id that its source sends next: price = stop
+    #             (0: none), quantity = how much of it is shown (0: all), other = when it expires
+    #             (Tif.GTD), flags = Condition
+    SWITCH = 26  # orders of an account (other; -1: of all) are refused from here on (flags = 1),
+    #             or taken again (0)
 
 
 class Flag(IntEnum):
@@ -58,6 +71,7 @@ class Flag(IntEnum):
     SUSPECT = 16  # a rule of ingest would rather not believe it
 
 
+MATCHED = 2  # in a DIRECTORY's flags: orders of clients are matched here, in a book of our own
 LOT_DECIMALS = 4  # a DIRECTORY's flags from this bit on: a lot is 10 ** -n of a unit
 
 
@@ -129,6 +143,14 @@ class Book(IntEnum):
     CONSOLIDATED = 8  # the best over all venues of an instrument changed
     FLOW = 9  # what the trades say, after each, and at each new volatility
     BAR_FLOW = 10  # the rest of the BAR record right before it
+    # What became of an order of a client: REPORT records, but of AUCTION.
+    ACCEPTED = 11  # it is in the book, or waits for its trigger: left = what it is for
+    REJECTED = 12  # nothing was done: reasons = bits of Reject
+    FILL = 13  # it traded: price, quantity; state = Liquidity. Two behind each TRADE, maker first
+    CANCELED = 14  # it is gone: quantity = what was left of it; state = Why
+    REPLACED = 15  # price and quantity are others now: quantity = what it lost; state = Why
+    TRIGGERED = 16  # its stop price was reached
+    AUCTION = 17  # what a call auction would trade now, or traded: an AUCTION record
 
 
 _ANSWERS = [
@@ -240,6 +262,28 @@ CONSOLIDATED = slot_record(
     ]
 )
 
+REPORT = slot_record(
+    [
+        *_ANSWERS,
+        ("order", "i8"),
+        ("price", "i8"),  # of a FILL the trade's, else the order's limit; 0: none
+        ("quantity", "i8"),  # of a FILL the trade's, of CANCELED and REPLACED what it lost
+        ("left", "i8"),  # what is left of the order, hidden quantity included; of REJECTED: reasons
+        *_TAGS,
+    ]
+)
+AUCTION = slot_record(
+    [
+        *_ANSWERS,
+        ("price", "i8"),  # the equilibrium price, 0: nothing would trade
+        ("quantity", "i8"),  # what trades at it
+        ("imbalance", "i8"),  # bids less asks at the price that stay; above 0: more is bid
+        ("reference", "i8"),  # the price that ties were decided by, 0: none
+        *_TAGS,  # state: 1 where it was traded, 0 where it would be
+    ]
+)
+
+
 RISK = slot_record(
     [
         ("cause", "i8"),  # sequence of the book record that moved the mark
@@ -268,6 +312,13 @@ BOOK_RING = {
     "consolidated": (int(Book.CONSOLIDATED), CONSOLIDATED),
     "flow": (int(Book.FLOW), FLOW),
     "bar_flow": (int(Book.BAR_FLOW), BAR_FLOW),
+    "accepted": (int(Book.ACCEPTED), REPORT),
+    "rejected": (int(Book.REJECTED), REPORT),
+    "fill": (int(Book.FILL), REPORT),
+    "canceled": (int(Book.CANCELED), REPORT),
+    "replaced": (int(Book.REPLACED), REPORT),
+    "triggered": (int(Book.TRIGGERED), REPORT),
+    "auction": (int(Book.AUCTION), AUCTION),
 }
 RISK_RING = {"risk": (-1, RISK)}
 
