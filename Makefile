@@ -28,10 +28,11 @@ model: $(VENV)/ready  ## every order of small rings, searched through by spin
 	@echo '#include <relacy/relacy.hpp>' | g++ -E -x c++ - >/dev/null 2>&1 || .ci/install g++ relacy-dev
 	$(PY) -m tests.model.check
 
-nightly: $(VENV)/ready  ## interleavings, simulated deaths, damaged files, fault scenes, then kills of real processes
+nightly: $(VENV)/ready  ## interleavings, simulated deaths, damaged files and feeds, fault scenes, then kills of real processes
 	$(PY) -m tests.campaign
 	$(PY) -m tests.crashes.main
 	$(PY) -m tests.ringbuf.damage
+	$(PY) -m tests.fuzz.main
 	$(PY) -m tests.pipeline.scenes
 	$(PY) -m tests.kills.main
 	CORELANE_KILLS=2000 $(PY) -m pytest -s tests/ringbuf/test_ring_kills.py

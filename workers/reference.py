@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
     """What is known of one instrument.
 
     venue: the kind of a feed or its number, from 0; left out: any. tick, price: in currency; lot:
-    in units. group: what the instrument is called across venues.
+    in units.
     """
 
     symbol: str
@@ -55,7 +55,6 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
     price: Decimal | None = None
     zone: str = "UTC"
     phases: list[Phase] = []
-    group: str = ""
 
     def __post_init__(self) -> None:
         printable = self.symbol.isascii() and self.symbol.isprintable()

@@ -15,7 +15,7 @@ from tests.kills.load import events_of
 from tests.naive.pipeline import answers
 from tests.workers.deaths import slots_of
 from workers.records import empty
-from workers.recovery import LOCAL
+from workers.recovery import LOCAL, kept_by
 
 CHUNK = 1 << 16
 WRONG = ("lost", "doubled", "reordered", "torn")
@@ -62,7 +62,7 @@ def _same_memory(line: Line, replica) -> None:
             for field in fields_of(counted.dtype):
                 mine = panel.counters[block][field]
                 assert field in LOCAL or mine == counted[field], (name, field, mine, counted[field])
-        for board in stage.KEEPS:
+        for board in kept_by(stage):
             mine, theirs = line.boards[board].all(), aside.links.boards[board].all()
             mine["sequence"] = theirs["sequence"] = 0
             assert mine.tobytes() == theirs.tobytes(), f"board {board} differs"

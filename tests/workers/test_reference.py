@@ -26,12 +26,12 @@ def test_both_formats_say_the_same(tmp_path):
     toml, csv = tmp_path / "i.toml", tmp_path / "i.csv"
     toml.write_text(
         ENTRY + 'venue = 0\ntick = 0.01\nlot = "100"\nprice = 7\nzone = "Europe/Zurich"\n' + SPAN
-        + '[[instruments]]\nsymbol = "B"\nvenue = "itch"\ngroup = "b"\n'
+        + '[[instruments]]\nsymbol = "B"\nvenue = "itch"\nzone = "UTC"\n'
     )  # fmt: skip
     csv.write_text(
-        "symbol,venue,tick,lot,price,zone,phases,group\n"
-        "A,0,0.01,100,7,Europe/Zurich,09:30-16:00 continuous,\n\n"
-        " B , itch,,,,,,b\n"
+        "symbol,venue,tick,lot,price,zone,phases\n"
+        "A,0,0.01,100,7,Europe/Zurich,09:30-16:00 continuous\n\n"
+        " B , itch,,,,UTC,\n"
     )
     assert load(toml).entries == load(csv).entries
     assert load(csv).entries[0].tick == Decimal("0.01")
@@ -127,19 +127,17 @@ def test_any_text_is_read_or_refused(text):
 CELL = st.sampled_from(["", "A", "B", "0", "0.5", "1e5", "-1", "09:00-10:00 closed", "UTC", "x;y"])
 
 
-@given(st.lists(st.lists(CELL, min_size=8, max_size=8), max_size=4))
+@given(st.lists(st.lists(CELL, min_size=7, max_size=7), max_size=4))
 def test_any_row_is_taken_as_it_stands_or_refused(rows):
     text = io.StringIO()
-    columns = ["symbol", "venue", "tick", "lot", "price", "zone", "phases", "group"]
+    columns = ["symbol", "venue", "tick", "lot", "price", "zone", "phases"]
     csv_.writer(text).writerows([columns, *rows])
     try:
         found = parse_csv(text.getvalue(), "i.csv")
     except ReferenceDataError:
         return
     said = [row for row in rows if any(row)]
-    assert [(entry.symbol, entry.group) for entry in found.entries] == [
-        (row[0], row[7]) for row in said
-    ]
+    assert [entry.symbol for entry in found.entries] == [row[0] for row in said]
     for entry, row in zip(found.entries, said, strict=True):
         assert entry.tick == (Decimal(row[2]) if row[2] else None)
 
