@@ -18,6 +18,7 @@ from workers.feeds.kraken import KrakenOptions
 from workers.feeds.lobster import LobsterFeed, LobsterOptions
 from workers.feeds.moldudp64 import MoldFeed, MoldOptions
 from workers.feeds.okx import OkxOptions
+from workers.feeds.order_lines import OrdersFeed, OrdersOptions
 from workers.feeds.synthetic import SyntheticFeed, SyntheticOptions
 
 FEEDS: dict[type[msgspec.Struct], Callable[..., Any]] = {
@@ -32,6 +33,7 @@ FEEDS: dict[type[msgspec.Struct], Callable[..., Any]] = {
     LobsterOptions: LobsterFeed,
     MoldOptions: MoldFeed,
     OkxOptions: exchange_feed,
+    OrdersOptions: OrdersFeed,
     SyntheticOptions: SyntheticFeed,
 }
 FeedOptions = (
@@ -46,6 +48,7 @@ FeedOptions = (
     | LobsterOptions
     | MoldOptions
     | OkxOptions
+    | OrdersOptions
     | SyntheticOptions
 )
 

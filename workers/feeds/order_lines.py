@@ -1,0 +1,328 @@
+"""Orders of clients, a line of JSON each: for instruments that are matched here.
+
+    {"do": "list", "symbol": "ACME", "price_decimals": 2, "tick": 0.01, "lot": 1, "price": 10}
+    {"do": "state", "symbol": "ACME", "state": "trading"}
+    {"do": "order", "symbol": "ACME", "id": 1, "account": 0, "side": "buy", "quantity": 100, "price": 9.99}
+    {"do": "order", "symbol": "ACME", "id": 2, "account": 1, "side": "sell", "quantity": 40}
+    {"do": "replace", "symbol": "ACME", "id": 1, "account": 0, "quantity": 50, "price": 9.99}
+    {"do": "cancel", "symbol": "ACME", "id": 1, "account": 0}
+
+A line may have the time when it happened in front: s, ms, us or ns since 1970; else it is as late
+as the one before. An order without a price is a market order. Accounts are numbers, from 0, in the
+order of [[book.matching.accounts]]. Decimals are taken exactly as they are written.
+"""  # noqa: E501
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from workers.feeds.lines import Capture
+from workers.feeds.lobster import symbol_bytes
+from workers.feeds.outbox import Outbox
+from workers.instruments import SYMBOL_BYTES
+from workers.merge import CODES
+from workers.orders import REQUEUE, STP_BITS, Condition, OrderFlag, Stp, Tif
+from workers.records import LOT_DECIMALS, MATCHED, Event, Side, State
+
+LINES_PER_FILL = 4096
+TOLD_MAX = 5  # bad lines that are told one by one
+LARGEST = 1 << 56
+Id = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Account = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+Decimals = Annotated[int, msgspec.Meta(ge=0, le=15)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
+SideName = Literal["buy", "sell"]
+SIDES = {"buy": Side.BID, "sell": Side.ASK}
+TIFS = {tif.name.lower(): tif for tif in Tif}
+STPS = {stp.name.lower(): stp for stp in Stp}
+STATES = {
+    "trading": State.TRADING,
+    "halted": State.HALTED,
+    "auction": State.QUOTING,
+    "paused": State.PAUSED,
+}
+
+
+class OrdersOptions(
+    msgspec.Struct, tag="orders", tag_field="kind", forbid_unknown_fields=True, kw_only=True
+):
+    """Which file of orders, plain or packed."""
+
+    path: str
+
+
+class _Line(msgspec.Struct, tag_field="do", forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class _List(_Line, tag="list"):
+    symbol: Annotated[str, msgspec.Meta(min_length=1, max_length=SYMBOL_BYTES, pattern="^[!-~]+$")]
+    price_decimals: Decimals = 2
+    lot_decimals: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
+    tick: Decimal | None = None
+    lot: Decimal | None = None
+    price: Decimal | None = None  # to compare with, as the last close
+
+
+class _State(_Line, tag="state"):
+    symbol: str
+    state: Literal["trading", "halted", "auction", "paused"]
+
+
+class _Order(_Line, tag="order"):
+    symbol: str
+    id: Id
+    account: Account
+    side: SideName
+    quantity: Decimal
+    price: Decimal | None = None  # None: a market order
+    tif: Literal["gtc", "day", "ioc", "fok", "gtd"] = "gtc"
+    until: Time | None = None  # ns since 1970, of gtd
+    post_only: bool = False
+    stop: Decimal | None = None
+    show: Decimal | None = None  # how much of it is shown at a time
+    peg: bool = False  # hidden, at the best price of its side; the price is its limit
+    stp: Literal["none", "newest", "oldest", "both", "decrement"] = "none"
+
+
+class _Cancel(_Line, tag="cancel"):
+    symbol: str
+    id: Id
+    account: Account
+
+
+class _Replace(_Line, tag="replace"):
+    symbol: str
+    id: Id
+    account: Account
+    quantity: Decimal
+    price: Decimal
+    requeue: bool = False
+
+
+class _CancelAll(_Line, tag="cancel_all"):
+    account: Account | None = None  # None: of all
+    symbol: str | None = None
+    side: SideName | None = None
+
+
+class _Switch(_Line, tag="switch"):
+    off: bool  # orders are refused from here on
+    account: Account | None = None
+
+
+DECODER = msgspec.json.Decoder(_List | _State | _Order | _Cancel | _Replace | _CancelAll | _Switch)
+
+
+class _Odd(Exception):
+    """What is wrong with a line that is JSON of the right form."""
+
+
+class _Listed(msgspec.Struct):
+    """An instrument: its code here, and its units."""
+
+    code: int
+    price: int  # price units in one unit of currency
+    lots: int
+
+    def prices(self, value: Decimal, name: str) -> int:
+        """A price in price units."""
+        return _whole(value, self.price, name)
+
+    def quantity(self, value: Decimal, name: str = "quantity") -> int:
+        """A quantity in lots."""
+        return _whole(value, self.lots, name)
+
+
+def _whole(value: Decimal, scale: int, name: str) -> int:
+    """A decimal as so many parts of 1 / scale."""
+    if not value.is_finite() or not -30 < value.adjusted() < 18:
+        raise _Odd(f"{name} = {value} is out of range")
+    parts = value * scale
+    whole = int(parts)
+    if parts != whole or not 0 <= whole <= LARGEST:
+        raise _Odd(f"{name} = {value} is no whole number of 1/{scale}, from 0 to {LARGEST}")
+    return whole
+
+
+class OrdersFeed:
+    """Reads order lines; see `Feed` for what its events hold."""
+
+    live = False
+
+    def __init__(self, options: OrdersOptions, counters: int) -> None:
+        self.finished = False
+        self._options, self._box = options, Outbox(counters)
+        self._capture: Capture | None = None
+        self._batch: list = []
+        self._listed: dict[str, _Listed] = {}
+        self._time = 0
+        self._line = 0
+        self._odd: list[str] = []
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the file, or with lines of it; empty while all is well."""
+        if self._capture is not None and self._capture.trouble:
+            return self._capture.trouble
+        if self._odd:
+            return f"{self._options.path}: {self._odd[0]}"
+        return ""
+
+    def open(self) -> None:
+        """Open the file; FeedError where that cannot be."""
+        self._capture = Capture(self._options.path)
+
+    def fill(self, target: int, limit: int) -> int:
+        """Write at most `limit` events; 0 where a stretch of lines gave none."""
+        assert self._capture is not None, "open() comes first"
+        box, left = self._box, LINES_PER_FILL
+        while box.count < limit and left and (self._batch or self._refill()):
+            self._take(*self._batch.pop()[:2])
+            left -= 1
+        written = box.hand_out(target, limit)
+        self.finished = self._capture.finished and not self._batch and not box.count
+        return written
+
+    def _refill(self) -> bool:
+        capture = self._capture
+        assert capture is not None
+        if capture.finished:
+            return False
+        self._batch = capture.batch()[::-1]
+        tally = self._box.tally
+        tally["bytes"] += capture.bytes
+        tally["bad_frames"] += capture.bad
+        tally["skipped_bytes"] += capture.skipped
+        capture.bytes = capture.bad = capture.skipped = 0
+        tally["truncated"] = int(capture.finished and bool(capture.trouble))
+        return bool(self._batch)
+
+    def _take(self, arrived_ns: int, text: bytes | None) -> None:
+        """Write what a line says; one that says nothing clear is counted, and told."""
+        if text is None:
+            return
+        self._line += 1
+        self._time = max(self._time, arrived_ns)
+        box = self._box
+        before, announced = box.count, box.announced
+        try:
+            line = DECODER.decode(text)
+            WRITERS[type(line)](self, line)
+        except (msgspec.ValidationError, _Odd) as odd:
+            box.tally["bad_values"] += 1
+            self._note(odd)
+        except (msgspec.DecodeError, UnicodeDecodeError) as odd:
+            box.tally["bad_frames"] += 1
+            box.tally["skipped_bytes"] += len(text)
+            self._note(odd)
+        given = box.count - before - (box.announced - announced)
+        box.told += min(given, 1)
+        box.further += max(given - 1, 0)
+
+    def _note(self, odd: Exception) -> None:
+        if len(self._odd) < TOLD_MAX:
+            self._odd.append(f"message {self._line}: {odd}; the line is left out")
+
+    def _of(self, symbol: str) -> _Listed:
+        listed = self._listed.get(symbol)
+        if listed is None:
+            raise _Odd(f"symbol {symbol!r} is not listed; put a line with do = list before it")
+        return listed
+
+    def _put(self, kind: Event, code: int, **fields) -> None:
+        self._box.put(int(kind), code, self._time, **fields)
+
+    def _list(self, line: _List) -> None:
+        if line.symbol in self._listed:
+            raise _Odd(f"symbol {line.symbol!r} is listed already")
+        if len(self._listed) == CODES:
+            raise _Odd(f"more than {CODES} symbols")
+        listed = _Listed(len(self._listed), 10**line.price_decimals, 10**line.lot_decimals)
+        tick = listed.prices(line.tick, "tick") if line.tick is not None else 0
+        lot = listed.quantity(line.lot, "lot") if line.lot is not None else 0
+        price = listed.prices(line.price, "price") if line.price is not None else 0
+        self._listed[line.symbol] = listed
+        words = np.frombuffer(symbol_bytes(line.symbol), np.int64).tolist()
+        flags = line.lot_decimals << LOT_DECIMALS | MATCHED
+        self._put(
+            Event.DIRECTORY, listed.code, order=words[0], other=words[1], price=words[2],
+            quantity=listed.price, flags=flags,
+        )  # fmt: skip
+        if tick or lot or price:
+            self._put(Event.TERMS, listed.code, order=tick, other=lot, price=price)
+
+    def _state(self, line: _State) -> None:
+        self._put(Event.STATUS, self._of(line.symbol).code, flags=int(STATES[line.state]))
+
+    def _order(self, line: _Order) -> None:
+        listed = self._of(line.symbol)
+        if (line.tif == "gtd") != (line.until is not None):
+            raise _Odd("tif = gtd needs until, and nothing else has it")
+        price = listed.prices(line.price, "price") if line.price is not None else 0
+        quantity = listed.quantity(line.quantity)
+        stop = listed.prices(line.stop, "stop") if line.stop is not None else 0
+        show = listed.quantity(line.show, "show") if line.show is not None else 0
+        flags = int(TIFS[line.tif]) | int(STPS[line.stp]) << STP_BITS
+        if line.price is None and not line.peg:
+            flags |= OrderFlag.MARKET
+        if line.post_only:
+            flags |= OrderFlag.POST_ONLY
+        if stop or show or line.peg or line.until is not None:
+            condition = Condition.PEG if line.peg else 0
+            self._put(
+                Event.CONDITION, listed.code, order=line.id, price=stop, quantity=show,
+                other=line.until or 0, flags=int(condition),
+            )  # fmt: skip
+        self._put(
+            Event.ORDER, listed.code, order=line.id, other=line.account, price=price,
+            quantity=quantity, side=int(SIDES[line.side]), flags=int(flags),
+        )  # fmt: skip
+
+    def _cancel(self, line: _Cancel) -> None:
+        code = self._of(line.symbol).code
+        self._put(Event.CANCEL_ORDER, code, order=line.id, other=line.account)
+
+    def _replace(self, line: _Replace) -> None:
+        listed = self._of(line.symbol)
+        self._put(
+            Event.REPLACE_ORDER, listed.code, order=line.id, other=line.account,
+            price=listed.prices(line.price, "price"), quantity=listed.quantity(line.quantity),
+            flags=REQUEUE if line.requeue else 0,
+        )  # fmt: skip
+
+    def _cancel_all(self, line: _CancelAll) -> None:
+        code = -1 if line.symbol is None else self._of(line.symbol).code
+        side = Side.NONE if line.side is None else SIDES[line.side]
+        account = -1 if line.account is None else line.account
+        self._put(Event.CANCEL_ALL, code, other=account, side=int(side))
+
+    def _switch(self, line: _Switch) -> None:
+        account = -1 if line.account is None else line.account
+        self._put(Event.SWITCH, -1, other=account, flags=int(line.off))
+
+    def resync(self, code: int) -> None:
+        """Nothing to do: what is kept gives the same again."""
+
+    def progress(self) -> float:
+        """How much of the file is read, 0 to 1."""
+        return self._capture.progress() if self._capture else 0.0
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._capture:
+            self._capture.close()
+        self.finished = True
+
+
+WRITERS = {
+    _List: OrdersFeed._list,
+    _State: OrdersFeed._state,
+    _Order: OrdersFeed._order,
+    _Cancel: OrdersFeed._cancel,
+    _Replace: OrdersFeed._replace,
+    _CancelAll: OrdersFeed._cancel_all,
+    _Switch: OrdersFeed._switch,
+}
