@@ -33,6 +33,7 @@ COMMANDS = [
     ["demo"],
     ["journal"],
     ["journal", "ls"],
+    ["journal", "days"],
     ["journal", "verify"],
     ["journal", "tail"],
     ["journal", "export"],
