@@ -56,19 +56,28 @@ PRINTED = {
     "bar_flow": "sequence time symbol start vwap volume trades cause",
     "consolidated": "sequence time symbol bid_quantity bid ask ask_quantity "
     "bid_venue ask_venue quality",
+    "accepted": "sequence time symbol side left price order_id cause",
+    "rejected": "sequence time symbol side order_id reasons cause",
+    "fill": "sequence time symbol side quantity price order_id left liquidity",
+    "canceled": "sequence time symbol side quantity price order_id why cause",
+    "replaced": "sequence time symbol side left price order_id why cause",
+    "triggered": "sequence time symbol side left price order_id cause",
+    "auction": "sequence time symbol quantity price imbalance reference auction",
     "risk": "sequence time symbol portfolio value pnl var_99 es_975",
 }
 MIXED = "sequence time symbol kind what"  # records of several layouts
 WORDS = {  # flush left
-    *("time", "symbol", "kind", "side", "state", "portfolio", "note", "what", "start", "quality")
+    *("time", "symbol", "kind", "side", "state", "portfolio", "note", "what", "start", "quality"),
+    *("why", "reasons", "liquidity", "auction"),
 }
 # Wide enough for most, so that columns need not move: they grow when something longer comes.
 WIDTHS = {
     "sequence": 9, "time": 18, "symbol": 6, "kind": 10, "side": 4, "state": 7, "portfolio": 9,
     "quantity": 8, "bid_quantity": 8, "ask_quantity": 8, "price": 9, "bid": 9, "ask": 9,
-    "mid": 10, "spread": 7, "microprice": 10, "imbalance": 9, "vwap": 9, "volume": 9,
+    "mid": 10, "spread": 7, "microprice": 10, "vwap": 9, "volume": 9,
     "bid_venue": 2, "ask_venue": 2, "volatility": 10, "start": 18,
     "open": 9, "high": 9, "low": 9, "close": 9,
+    "left": 8, "imbalance": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
 }  # fmt: skip
 HEADERS = {
@@ -274,6 +283,16 @@ GISTS = {
     "flow": ("vwap {} of {}, volatility {}", "vwap", "volume", "volatility"),
     "bar": ("{}: {} {} {} {}", "series", "open", "high", "low", "close"),
     "bar_flow": ("vwap {} of {} in {} trades", "vwap", "volume", "trades"),
+    "accepted": ("order {} {} {} at {}", "order_id", "side", "left", "price"),
+    "rejected": ("order {} {}: {}", "order_id", "side", "reasons"),
+    "fill": (
+        "order {} {} {} at {}, left {}, {}",
+        *("order_id", "side", "quantity", "price", "left", "liquidity"),
+    ),
+    "canceled": ("order {} {} {}: {}", "order_id", "side", "quantity", "why"),
+    "replaced": ("order {} {} {} at {}: {}", "order_id", "side", "left", "price", "why"),
+    "triggered": ("order {} {} {} at {}", "order_id", "side", "left", "price"),
+    "auction": ("{} {} at {}, imbalance {}", "auction", "quantity", "price", "imbalance"),
     "consolidated": (
         "{} at {} | {} at {}, {}",
         "bid_quantity",

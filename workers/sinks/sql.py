@@ -2,12 +2,16 @@
 
 from workers.records import MONEY_SCALE
 from workers.sinks.tables import (
+    AUCTIONS,
     EVENTS,
     GROUPS,
+    LIQUIDITIES,
     NOBODY,
+    REASONS,
     SIDES,
     STATES,
     VENUES,
+    WHYS,
     Column,
     Shown,
     Table,
@@ -37,7 +41,13 @@ NAMED = {
     Shown.STATE: STATES,
     Shown.EVENT: EVENTS,
     Shown.GROUP: GROUPS,
+    Shown.LIQUIDITY: LIQUIDITIES,
+    Shown.WHY: WHYS,
+    Shown.TRADED: AUCTIONS,
 }
+_EACH_REASON = ", ".join(
+    f"CASE WHEN {{0}} & {bit} <> 0 THEN '{name}' END" for bit, name in REASONS.items()
+)
 SQL = {
     Shown.TIME: "make_timestamp_ns({})",
     Shown.SYMBOL: "symbol",
@@ -48,6 +58,7 @@ SQL = {
     Shown.QUANTITY: "{} / lots",
     Shown.VENUES: f"{{}} & {VENUES}",
     Shown.FIRST: f"nullif({{}} >> 4, {NOBODY})",
+    Shown.REASONS: f"concat_ws(' ', {_EACH_REASON})",
     Shown.SECOND: f"nullif({{}} & 15, {NOBODY})",
 }
 

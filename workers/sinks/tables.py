@@ -7,13 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 from workers.kernels.consolidated import LOCKED, NONE
+from workers.orders import Liquidity, Reject, Why
 from workers.records import (
+    AUCTION,
     BAR,
     BAR_FLOW,
     CONSOLIDATED,
     FLOW,
     LEVEL,
     QUOTE,
+    REPORT,
     RISK,
     TOP,
     TRADE,
@@ -43,6 +46,10 @@ class Shown(IntEnum):
     VENUES = 14  # how many venues count, of the same field
     FIRST = 15  # place of the venue with the best bid; nothing where there is none
     SECOND = 16  # and of that with the best ask, of the same field
+    LIQUIDITY = 17  # maker, taker, auction
+    WHY = 18  # asked, ioc, expired, ...
+    REASONS = 19  # off_tick position ...: every bit of Reject
+    TRADED = 20  # of an auction: indicated, traded
 
 
 class Column(NamedTuple):
@@ -82,6 +89,10 @@ GROUPS = tuple(
     " ".join(word for mark, word in MARKS.items() if state & mark) or "ok" for state in range(256)
 )
 VENUES, NOBODY = NONE, NONE  # bits of CONSOLIDATED.state that count; the place of no venue
+LIQUIDITIES = ("", *(one.name.lower() for one in Liquidity))
+WHYS = tuple(why.name.lower() for why in Why)
+AUCTIONS = ("indicated", "traded")
+REASONS = {int(reason): reason.name.lower() for reason in Reject}
 EVENTS = ("", *(event.name.lower() for event in Event))
 
 _ORIGIN = (
@@ -135,6 +146,18 @@ _CONSOLIDATED = (
     Column("venues", "state", Shown.VENUES),
     Column("quality", "state", Shown.GROUP),
 )
+_ORDER = (Column("side", "side", Shown.SIDE), Column("order_id", "order"))
+_LIMIT = Column("price", "price", Shown.QUOTE)
+_QUANTITY = Column("quantity", "quantity", Shown.QUANTITY)
+_LEFT = Column("left", "left", Shown.QUANTITY)
+_CHANGED = (*_ORDER, _LIMIT, _QUANTITY, _LEFT, Column("why", "state", Shown.WHY))
+_AUCTIONS = (
+    _LIMIT,
+    _QUANTITY,
+    Column("imbalance", "imbalance", Shown.QUANTITY),
+    Column("reference", "reference", Shown.QUOTE),
+    Column("auction", "state", Shown.TRADED),
+)
 _RISK = (
     Column("portfolio", "portfolio"),
     Column("value", "value", Shown.MONEY),
@@ -159,8 +182,35 @@ TABLES = {
         "bar_flows", BAR_FLOW, (*_ORIGIN, Column("start", "start_ns", Shown.TIME), *_TRADED)
     ),
     "consolidated": Table("consolidated", CONSOLIDATED, (*_ORIGIN, *_CONSOLIDATED), "groups"),
+    "accepted": Table("accepted", REPORT, (*_ORIGIN, *_ORDER, _LIMIT, _LEFT)),
+    "rejected": Table(
+        "rejected", REPORT, (*_ORIGIN, *_ORDER, Column("reasons", "left", Shown.REASONS))
+    ),
+    "fill": Table(
+        "fills",
+        REPORT,
+        (
+            *_ORIGIN,
+            *_ORDER,
+            Column("price", "price", Shown.PRICE),
+            _QUANTITY,
+            _LEFT,
+            Column("liquidity", "state", Shown.LIQUIDITY),
+        ),
+    ),
+    "canceled": Table("canceled", REPORT, (*_ORIGIN, *_CHANGED)),
+    "replaced": Table("replaced", REPORT, (*_ORIGIN, *_CHANGED)),
+    "triggered": Table("triggered", REPORT, (*_ORIGIN, *_ORDER, _LIMIT, _LEFT)),
+    "auction": Table("auctions", AUCTION, (*_ORIGIN, *_AUCTIONS)),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
 }
+
+
+def reasons_text(reasons: int) -> str:
+    """Bits of Reject as people read them."""
+    return " ".join(name for bit, name in REASONS.items() if reasons & bit)
+
+
 DEFAULT_KINDS = ("top", "trade", "risk")
 
 

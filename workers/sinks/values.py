@@ -7,7 +7,19 @@ import numpy as np
 
 from workers.instruments import units
 from workers.records import MONEY_SCALE
-from workers.sinks.tables import GROUPS, NOBODY, SIDES, STATES, VENUES, Column, Shown
+from workers.sinks.tables import (
+    AUCTIONS,
+    GROUPS,
+    LIQUIDITIES,
+    NOBODY,
+    SIDES,
+    STATES,
+    VENUES,
+    WHYS,
+    Column,
+    Shown,
+    reasons_text,
+)
 
 
 class Scales(NamedTuple):
@@ -70,4 +82,8 @@ SHAPES: dict[Shown, Callable[[np.ndarray, Scales], list]] = {
     Shown.VENUES: lambda values, _: (values & VENUES).tolist(),
     Shown.FIRST: lambda values, _: places(values >> 4),
     Shown.SECOND: lambda values, _: places(values & 15),
+    Shown.LIQUIDITY: lambda values, _: named(values, LIQUIDITIES),
+    Shown.WHY: lambda values, _: named(values, WHYS),
+    Shown.TRADED: lambda values, _: named(values, AUCTIONS),
+    Shown.REASONS: lambda values, _: list(map(reasons_text, values.tolist())),
 }
