@@ -14,9 +14,10 @@ from ringbuf.memory import NAME
 from ringbuf.ring import RELEASE_EVERY
 from workers import reference
 from workers.almanac import Setting
-from workers.book import BookOptions
+from workers.book import BookOptions, outputs_max
 from workers.enriched import ConsolidatedOptions, bar_faults, consolidated_faults
 from workers.feeds.feed import FeedError
+from workers.feeds.order_lines import OrdersOptions
 from workers.feeds.registry import FeedOptions
 from workers.ingest import IngestOptions
 from workers.kernels.levels import INSTRUMENTS_MAX, LEVELS_MAX
@@ -206,7 +207,7 @@ def faults(config: Config) -> list[str]:
     problems += bar_faults(config.book.bars)
     problems += consolidated_faults(config.consolidated, len(config.feeds))
     problems += _stage_faults(config) or seat_faults(config.stages)
-    problems += _range_faults(config) + _portfolio_faults(config)
+    problems += _range_faults(config) + _portfolio_faults(config) + _matching_faults(config)
     return problems + _reference_faults(config)
 
 
@@ -318,6 +319,22 @@ def _portfolio_faults(config: Config) -> list[str]:
                     f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
                     f"amount; give at most {COST_MAX:,} altogether"
                 )
+    return problems
+
+
+def _matching_faults(config: Config) -> list[str]:
+    """What orders of clients need."""
+    problems = [
+        f"feeds[{number}]: brings orders, and nothing here matches them; add [book.matching]"
+        for number, feed in enumerate(config.feeds)
+        if isinstance(feed, OrdersOptions) and config.book.matching is None
+    ]
+    most = 2 * outputs_max(config.book, len(config.consolidated))
+    if config.rings.book < most:
+        problems.append(
+            f"rings.book: {config.rings.book} is too small for what one event can give; use "
+            f"{1 << (most - 1).bit_length()}"
+        )
     return problems
 
 

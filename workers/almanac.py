@@ -21,7 +21,7 @@ import numpy as np
 
 from workers.instruments import SYMBOL_BYTES
 from workers.merge import NEVER, OURS
-from workers.records import EVENT, LOT_DECIMALS, Doubt, Event, Flag, Side, State, empty
+from workers.records import EVENT, LOT_DECIMALS, MATCHED, Doubt, Event, Flag, Side, State, empty
 from workers.reference import Entry, Reference, ReferenceOptions, load, units
 from workers.sessions import DayOptions, Days, Period, Schedule
 
@@ -188,7 +188,8 @@ def fill_in(events: np.ndarray, rows: np.ndarray) -> None:
     events["order"], events["other"], events["price"] = symbols.view(np.int64).T
     events["quantity"], events["source"] = rows["price_scale"], rows["source"]
     decimals = np.rint(np.log10(np.maximum(rows["lot_scale"], 1))).astype(np.uint8)
-    events["flags"] = decimals << LOT_DECIMALS | Flag.SNAPSHOT
+    matched = rows["matched"].astype(np.uint8) * np.uint8(MATCHED)
+    events["flags"] = decimals << LOT_DECIMALS | matched | Flag.SNAPSHOT
 
 
 def _events(kind: Event, numbers, time_ns: int) -> np.ndarray:

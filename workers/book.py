@@ -24,7 +24,7 @@ from workers.enriched import (
 )
 from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.keeper import COUNTERS, GIVEN, KEEPER, NOTE, NOTES_AT, PLAIN_MAX
-from workers.kernels import bars, consolidated, measures, orderbook
+from workers.kernels import bars, consolidated, engine, measures, orderbook
 from workers.kernels.bookprefetch import (
     FAR,
     MIDDLE,
@@ -34,6 +34,7 @@ from workers.kernels.bookprefetch import (
     prefetch_order,
 )
 from workers.kernels.orderbook import Outcome
+from workers.matched import MatchingOptions, at_work, concerned, serve, step_max
 from workers.records import EVENT, lined
 from workers.stage import TURN_RECORDS, Links, Stage
 
@@ -46,6 +47,7 @@ class BookOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     publish_levels: bool = False  # send a record for every level that changes, not only the top
     measures: MeasureOptions | None = None  # QUOTE and FLOW records; None: none
     bars: list[BarOptions] = []  # BAR and BAR_FLOW records, of each series
+    matching: MatchingOptions | None = None  # orders of clients; None: no instrument is matched
 
 
 class Book(Stage):
@@ -62,8 +64,9 @@ class Book(Stage):
 
     @staticmethod
     def equations_of(parts: int = 0) -> list[Equation]:
+        fates = ("requests", *(outcome.name.lower() for outcome in Outcome))
         return [
-            (("book.received",), tuple(f"book.{outcome.name.lower()}" for outcome in Outcome)),
+            (("book.received",), tuple(f"book.{fate}" for fate in fates)),
             (("book.published",), [f"book.{name}" for name in GIVEN]),
         ]
 
@@ -76,18 +79,24 @@ class Book(Stage):
     ) -> None:
         """groups: instruments that several venues trade, by name; the board has a row for each."""
         self.options, self.links, self.groups = options, links, groups or {}
-        self.limits = orderbook.Limits(options.orders, options.levels, instruments)
+        self.limits = self.books_limits = orderbook.Limits(
+            options.orders, options.levels, instruments
+        )
+        self.settings: engine.Settings | None = None
+        if options.matching:
+            self.settings = options.matching.settings(self.limits)
+            self.books_limits = engine.books_limits(self.settings)
 
     def open(self) -> None:
         """Lay out the books and the notes."""
-        self.books = lined(orderbook.bytes_needed(self.limits))
+        self.books = lined(orderbook.bytes_needed(self.books_limits))
         self.notes = lined(NOTES_AT + self.limits.instruments * NOTE.itemsize)
         self.beside = self._beside()
         if not self.hurried:
             # Touched now: a page that is met first in the middle of the day costs time then.
             for block in self.state().values():
                 block.fill(0)
-        orderbook.create(self.books.ctypes.data, self.limits)
+        orderbook.create(self.books.ctypes.data, self.books_limits)
         self._create_beside()
         self.bind(self.links)
         turn(self.keeper, self.reader, self.writer, 0, 0)  # compiled before it is needed
@@ -101,6 +110,8 @@ class Book(Stage):
             sizes["bars"] = bars.bytes_needed(rows, len(options.bars))
         if self.groups:
             sizes["venues"] = consolidated.bytes_needed(len(self.groups), rows)
+        if self.settings:
+            sizes["engine"] = engine.bytes_needed(self.settings)
         return {name: lined(size) for name, size in sizes.items()}
 
     def _create_beside(self) -> None:
@@ -110,6 +121,8 @@ class Book(Stage):
             measures.create(address("measures"), self.options.measures.settings(rows))
         if self.options.bars:
             bars.create(address("bars"), rows, [series.series() for series in self.options.bars])
+        if self.settings:
+            engine.create(address("engine"), self.books.ctypes.data, self.settings)
         if self.groups:
             groups = [group.group() for group in self.groups.values()]
             consolidated.create(address("venues"), groups, rows)
@@ -134,8 +147,8 @@ class Book(Stage):
         keeper.counters = links.panel.counter_addresses["book"]
         keeper.levels = int(self.options.publish_levels)
         keeper.instruments = self.limits.instruments
-        keeper.measures, keeper.bars, keeper.venues = map(
-            self._address_beside, ("measures", "bars", "venues")
+        keeper.measures, keeper.bars, keeper.venues, keeper.engine = map(
+            self._address_beside, ("measures", "bars", "venues", "engine")
         )
         keeper.venues_board = links.boards["consolidated"].address if self.groups else 0
         keeper.room = outputs_max(self.options, len(self.groups))
@@ -161,7 +174,11 @@ class Book(Stage):
 def outputs_max(options: BookOptions, groups: int) -> int:
     """The most records that one event can give."""
     beside = MEASURES_MAX * bool(options.measures) + SERIES_BARS_MAX * len(options.bars)
-    return PLAIN_MAX + beside + VENUES_BEST_MAX * bool(groups)
+    most = PLAIN_MAX + beside + VENUES_BEST_MAX * bool(groups)
+    if options.matching is None:
+        return most
+    measured = bool(options.measures)
+    return max(most, step_max(measured + bool(groups), 2 * measured, 4 * len(options.bars)))
 
 
 @kernel
@@ -184,8 +201,15 @@ def turn(state, reader, writer, limit, patience):
             if free < keeper.room:
                 at(keeper.counters, COUNTERS).full += 1
                 break
-        pick_up(state, reader, sequence)
-        free -= take(state, writer, at(slot(reader, sequence), EVENT))
+        event = at(slot(reader, sequence), EVENT)
+        if not at_work(state):
+            pick_up(state, reader, sequence)
+        if concerned(keeper, event):
+            free -= serve(state, writer, event)
+            if at_work(state):
+                continue
+        else:
+            free -= take(state, writer, event)
         if is_time_to_let_go(sequence):
             let_go(reader, sequence, writer, keeper.target - 1)
         sequence += 1

@@ -6,7 +6,7 @@ import numpy as np
 
 from ringbuf.board import Board
 from ringbuf.record import slot_record
-from workers.records import LOT_DECIMALS, Event
+from workers.records import LOT_DECIMALS, MATCHED, Event
 
 SYMBOL_BYTES = 24
 
@@ -16,7 +16,8 @@ INSTRUMENT = slot_record(
         ("price_scale", "i8"),  # price units in one unit of currency
         ("lot_scale", "i8"),  # lots in one unit
         ("tick", "i8"),  # price units; 0: not known
-        ("source", "i4"),
+        ("source", "i2"),
+        ("matched", "i2"),  # 1: orders of clients are matched here
         ("code", "i4"),  # the source's own number for it; 0 where only the log is left to tell
     ]
 )
@@ -44,6 +45,7 @@ def describe(row: np.ndarray, event: np.ndarray) -> None:
     """Fill a row with what a DIRECTORY event tells; row: one INSTRUMENT record, shape (1,)."""
     row["symbol"], row["price_scale"] = announced(event).encode(), event["quantity"]
     row["lot_scale"] = 10 ** (int(event["flags"]) >> LOT_DECIMALS)
+    row["matched"] = int(event["flags"]) & MATCHED != 0
 
 
 class Unit(NamedTuple):

@@ -6,8 +6,9 @@ from ringbuf.record import LINE, offset, record
 from ringbuf.ring import claim, publish
 from workers.hop import HOP
 from workers.kernels.orderbook import Outcome
-from workers.records import TOP
+from workers.records import EVENT, TOP
 
+INDEX_MAX = 255  # of those that one event gives; further ones have this index, too
 PLAIN_MAX = 4  # two levels, a state and a top: no event gives more of a plain book
 
 # What the kernels beside the books count: a header's field is shown as one of the COUNTERS.
@@ -20,10 +21,14 @@ COUNTED = (
     *((f"venues_{name}", "i8") for name in VENUES_COUNT),
 )
 
+# What became of orders of clients, from Book.ACCEPTED on.
+REPORTS = ("accepted", "rejected", "fills", "canceled", "replaced", "triggered", "auctions")
+
 COUNTERS = record(
     [
         ("received", "i8"),
         *((outcome.name.lower(), "i8") for outcome in Outcome),
+        ("requests", "i8"),  # for matching
         ("published", "i8"),
         ("tops", "i8"),
         ("levels", "i8"),
@@ -47,13 +52,15 @@ COUNTERS = record(
         ("bars", "i8"),
         ("bar_flows", "i8"),
         ("consolidated", "i8"),
+        *((name, "i8") for name in REPORTS),
         *COUNTED,
     ]
 )
-OUTCOMES = offset(COUNTERS, "applied")
+OUTCOMES, REPORTS_AT = offset(COUNTERS, "applied"), offset(COUNTERS, REPORTS[0])
 GIVEN = (
     *("tops", "levels", "trades", "statuses", "cleared"),
     *("quotes", "flows", "bars", "bar_flows", "consolidated"),
+    *REPORTS,
 )
 
 KEEPER = record(
@@ -72,6 +79,8 @@ KEEPER = record(
         ("bars", "i8"),
         ("venues", "i8"),
         ("venues_board", "i8"),
+        ("engine", "i8"),  # of matching
+        ("stand_in", EVENT),  # an event as if it were of another instrument
     ]
 )
 # Behind the KEEPER, one for each instrument: what the stage knows beside its book.
@@ -94,6 +103,7 @@ NOTE = record(
     ]
 )
 NOTE_SIZE = NOTE.itemsize
+STAND_IN_AT = offset(KEEPER, "stand_in")
 NOTES_AT = -(-KEEPER.itemsize // LINE) * LINE
 
 
@@ -110,7 +120,7 @@ def answer(state, writer, event):
     address = claim(writer, keeper.target)
     record_ = at(address, TOP)
     record_.cause, record_.time_ns = event.sequence, event.time_ns
-    record_.instrument, record_.index = event.instrument, keeper.index
+    record_.instrument, record_.index = event.instrument, min(keeper.index, INDEX_MAX)
     record_.side = record_.state = 0  # what not every layout has a name for
     return address
 

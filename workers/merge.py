@@ -255,7 +255,7 @@ def pass_on(state, writer, clock, counters, sequence, due):
         tally.dropped += 1
         if not leaves_doubt(state, event, instrument):
             return 0
-    elif source.repeats > 0 and is_given(event):
+    elif source.repeats > 0 and rules.is_given(event):
         source.repeats -= 1
         tally.repeated += 1
         return 0
@@ -286,16 +286,9 @@ def concerns_us(event):
 
 
 @kernel
-def is_given(event):
-    """Whether a source gives this event again when it is read again: it came of a message."""
-    kind = event.kind
-    return kind < Event.CLEAR or kind == Event.CHECK or kind >= Event.MODIFY
-
-
-@kernel
 def instrument_of(state, event, tally):
     """The number of an event's instrument, -1 for one of the session; less: refused, counted."""
-    if event.kind == Event.SYSTEM or event.kind == Event.POSITION:
+    if event.kind == Event.SYSTEM or event.kind == Event.POSITION or rules.concerns_all(event):
         return -1
     entry = int(code_at(state, at(state, MERGE).asks, event).instrument)
     if entry > 0:

@@ -161,7 +161,7 @@ _TAGS = [("instrument", "i4"), ("kind", "u1"), ("side", "u1"), ("index", "u1"), 
 _SERIES = [("series" if name == "side" else name, format_) for name, format_ in _TAGS]
 _VENUES = [("venues" if name == "side" else name, format_) for name, format_ in _TAGS]
 
-# `index` counts the outputs of one input from 0; (cause, index) names a record for ever.
+# `index` counts the outputs of one input from 0, up to 255: what comes then has that index, too.
 TOP = slot_record(
     [
         *_ANSWERS,

@@ -197,6 +197,19 @@ def changes_book(event):
 
 
 @kernel
+def is_given(event):
+    """Whether a source gives this event again when it is read again: it came of a message."""
+    kind = event.kind
+    return kind < Event.CLEAR or kind == Event.CHECK or kind >= Event.MODIFY
+
+
+@kernel
+def concerns_all(event):
+    """Whether what a client wants is about no instrument of its own."""
+    return event.kind == Event.SWITCH or (event.kind == Event.CANCEL_ALL and event.instrument < 0)
+
+
+@kernel
 def remember(quality_at, event):
     """Note what an event of the log says of how far its instrument is to be trusted."""
     quality, kind = at(quality_at, QUALITY), event.kind
