@@ -183,11 +183,12 @@ def check_queue(book, owner, level_number):
     """The first Fault of one level's queue."""
     level = at(ladder.level_at(levels_of(book), level_number), LEVEL)
     number, before, total = int(level.head), 0, 0
+    foreign = owner >> 1 >= at(book, BOOK).plain  # sides of matching hold orders of others
     for _ in range(int(level.orders)):
         order = at(order_at(book, number), ORDER)
         if order.previous != before or order.level != level_number:
             return Fault.QUEUE_LINKS
-        if order.instrument != owner >> 1 or number == 0:
+        if number == 0 or (order.instrument != owner >> 1 and not foreign):
             return Fault.QUEUE_LINKS
         if order.quantity <= 0:
             return Fault.LEVEL_TOTAL

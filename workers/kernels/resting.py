@@ -52,7 +52,8 @@ BOOK = record(
         ("traded_price", "i8"),  # the three are 0 when nothing traded
         ("traded_quantity", "i8"),  # never more than was left of the order
         ("traded_order", "i8"),
-        ("padding", "i8", 3),
+        ("plain", "i8"),  # instruments from here on are sides that matching keeps for itself
+        ("padding", "i8", 2),
         ("side", "i8", 2),
         ("price", "i8", 2),
         ("quantity", "i8", 2),  # all that rests at the price now, 0: the level is gone
@@ -96,6 +97,7 @@ def create(address: int, limits: Limits) -> None:
     bytes_needed(limits)
     header = at(address, BOOK)
     header.levels_at, header.instruments = _levels_at(limits), limits.instruments
+    header.plain = limits.instruments
     pool.create(address + ORDERS_AT, limits.orders)
     ladder.create(address + _levels_at(limits), limits.levels, limits.instruments)
 
@@ -115,7 +117,7 @@ def top(book, owner):
 @kernel
 def listed(book, instrument):
     """True for an instrument that has a book."""
-    return 0 <= instrument < at(book, BOOK).instruments
+    return 0 <= instrument < at(book, BOOK).plain
 
 
 @kernel
