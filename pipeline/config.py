@@ -17,6 +17,7 @@ from workers.almanac import Setting
 from workers.book import BookOptions, outputs_max
 from workers.enriched import ConsolidatedOptions, bar_faults, consolidated_faults
 from workers.feeds.feed import FeedError
+from workers.feeds.order_flow import FlowOptions
 from workers.feeds.order_lines import OrdersOptions
 from workers.feeds.registry import FeedOptions
 from workers.ingest import IngestOptions
@@ -327,7 +328,7 @@ def _matching_faults(config: Config) -> list[str]:
     problems = [
         f"feeds[{number}]: brings orders, and nothing here matches them; add [book.matching]"
         for number, feed in enumerate(config.feeds)
-        if isinstance(feed, OrdersOptions) and config.book.matching is None
+        if isinstance(feed, OrdersOptions | FlowOptions) and config.book.matching is None
     ]
     most = 2 * outputs_max(config.book, len(config.consolidated))
     if config.rings.book < most:

@@ -47,3 +47,13 @@ def verify_feed(format: str, files: tuple[Path, ...]) -> None:  # noqa: A002
     from pipeline import feed_verification
 
     sys.exit(0 if feed_verification.verify_all(format, list(files)) else FAILED)
+
+
+@verify.command("matching")
+@click.argument("flow", type=FILE)
+@click.option("--expect", metavar="SHA256", help="What the digest of the reports must be.")
+def verify_matching(flow: Path, expect: str | None) -> None:
+    """Match an order flow of the public matching-engine benchmark; print its reports' digest."""
+    from pipeline import matching_verification
+
+    sys.exit(0 if matching_verification.verify(flow, expect) else FAILED)

@@ -18,6 +18,7 @@ from workers.feeds.kraken import KrakenOptions
 from workers.feeds.lobster import LobsterFeed, LobsterOptions
 from workers.feeds.moldudp64 import MoldFeed, MoldOptions
 from workers.feeds.okx import OkxOptions
+from workers.feeds.order_flow import FlowFeed, FlowOptions
 from workers.feeds.order_lines import OrdersFeed, OrdersOptions
 from workers.feeds.synthetic import SyntheticFeed, SyntheticOptions
 
@@ -26,6 +27,7 @@ FEEDS: dict[type[msgspec.Struct], Callable[..., Any]] = {
     BitstampOptions: exchange_feed,
     CoinbaseOptions: exchange_feed,
     DbnOptions: DbnFeed,
+    FlowOptions: FlowFeed,
     HistoryOptions: HistoryFeed,
     ItchOptions: ItchFeed,
     JournalOptions: JournalFeed,
@@ -41,6 +43,7 @@ FeedOptions = (
     | BitstampOptions
     | CoinbaseOptions
     | DbnOptions
+    | FlowOptions
     | HistoryOptions
     | ItchOptions
     | JournalOptions
