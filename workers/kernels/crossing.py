@@ -93,7 +93,7 @@ def meet(engine, books):
     best = facing(engine, books)
     level = at(ladder.level_at(levels_of(books), best), LEVEL)
     price = int(level.price)
-    if best == 0 or header.left == 0 or not within(header.side, header.bound, price):
+    if best == 0 or not within(header.side, header.bound, price):
         settle(engine, books)
         return
     encounter(engine, books, int(level.head), price)

@@ -72,8 +72,9 @@ def carry_out(engine, books):
 def carry_out_venue(engine, books, kind):
     """Do what the venue says."""
     header = at(engine, ENGINE)
-    if kind == DIRECTORY and header.asked_bits & MATCHED:
-        announce(engine)
+    if kind == DIRECTORY:
+        if header.asked_bits & MATCHED:
+            announce(engine)
     elif header.rule == 0:
         header.ignored += 1
     elif kind == STATUS:
@@ -88,6 +89,7 @@ def carry_out_venue(engine, books, kind):
         end(engine)
     else:
         header.ignored += 1
+        end(engine)
 
 
 @kernel
