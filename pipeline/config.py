@@ -21,7 +21,7 @@ from workers.feeds.order_flow import FlowOptions
 from workers.feeds.order_lines import OrdersOptions
 from workers.feeds.registry import FeedOptions
 from workers.ingest import IngestOptions
-from workers.kernels.levels import INSTRUMENTS_MAX, LEVELS_MAX
+from workers.kernels.levels import INSTRUMENTS_MAX, LEVELS_MAX, TICKS_MAX, TICKS_MIN
 from workers.kernels.orders import ORDERS_MAX
 from workers.kernels.scenarios import MAX_SCENARIOS
 from workers.merge import SOURCES_MAX
@@ -205,6 +205,10 @@ def faults(config: Config) -> list[str]:
             better = max(SMALLEST_RING, 1 << max(capacity - 1, 1).bit_length())
             better = min(better, LARGEST_RING)
             problems.append(f"rings.{_RINGS[ring]}: {capacity} is no size; use {better}")
+    ticks = config.book.ladder_ticks
+    if not TICKS_MIN <= ticks <= TICKS_MAX or ticks & (ticks - 1):
+        better = min(max(TICKS_MIN, 1 << max(ticks - 1, 1).bit_length()), TICKS_MAX)
+        problems.append(f"book.ladder_ticks: {ticks} is no size; use {better}")
     problems += bar_faults(config.book.bars)
     problems += consolidated_faults(config.consolidated, len(config.feeds))
     problems += _stage_faults(config) or seat_faults(config.stages)

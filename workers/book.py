@@ -4,6 +4,7 @@ What else it can say of them is switched on by the options: measures, bars, the 
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -33,6 +34,7 @@ from workers.kernels.bookprefetch import (
     prefetch_level,
     prefetch_order,
 )
+from workers.kernels.levels import Index
 from workers.kernels.orderbook import Outcome
 from workers.matched import MatchingOptions, at_work, concerned, serve, step_max
 from workers.records import EVENT, lined
@@ -40,10 +42,14 @@ from workers.stage import TURN_RECORDS, Links, Stage
 
 
 class BookOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How much the books can hold, and what they send out."""
+    """How much the books can hold, how they find it, and what they send out."""
 
     orders: int = 1 << 20  # live orders of all instruments together
     levels: int = 1 << 18  # live price levels of all instruments together
+    # How a side finds its levels; the books are the same. auto: sorted, or a tree where that is
+    # less work; ladder: memory for a window of ticks for each side.
+    index: Literal["sorted", "tree", "ladder", "auto"] = "sorted"
+    ladder_ticks: int = 1024  # of such a window: a power of two
     publish_levels: bool = False  # send a record for every level that changes, not only the top
     measures: MeasureOptions | None = None  # QUOTE and FLOW records; None: none
     bars: list[BarOptions] = []  # BAR and BAR_FLOW records, of each series
@@ -79,9 +85,7 @@ class Book(Stage):
     ) -> None:
         """groups: instruments that several venues trade, by name; the board has a row for each."""
         self.options, self.links, self.groups = options, links, groups or {}
-        self.limits = self.books_limits = orderbook.Limits(
-            options.orders, options.levels, instruments
-        )
+        self.limits = self.books_limits = limits_of(options, instruments)
         self.settings: engine.Settings | None = None
         if options.matching:
             self.settings = options.matching.settings(self.limits)
@@ -169,6 +173,14 @@ class Book(Stage):
         """Say that no more book records will come."""
         self.links.writers["book"].close()
         self.links.readers["events"].close()
+
+
+def limits_of(options: BookOptions, instruments: int) -> orderbook.Limits:
+    """What the books must be made for."""
+    kind = Index[options.index.upper()]
+    return orderbook.Limits(
+        options.orders, options.levels, instruments, int(kind), options.ladder_ticks
+    )
 
 
 def outputs_max(options: BookOptions, groups: int) -> int:

@@ -35,11 +35,14 @@ def show(board, book, instrument, note):
     row.cause, row.time_ns = note.cause, note.time_ns
     row.traded_price, row.traded_quantity = note.traded_price, note.traded_quantity
     row.volume, row.state = note.volume, note.state
-    for number in range(LEVELS):
-        price, quantity, _ = bookview.depth_level(book, instrument, Side.BID, number)
-        row.bid_price[number] = price
-        row.bid_quantity[number] = quantity
-        price, quantity, _ = bookview.depth_level(book, instrument, Side.ASK, number)
-        row.ask_price[number] = price
-        row.ask_quantity[number] = quantity
+    bid = ask = 0
+    for depth in range(LEVELS):
+        bid = bookview.level_number(book, instrument, Side.BID, bid, depth)
+        price, quantity, _ = bookview.level_numbered(book, bid)
+        row.bid_price[depth] = price
+        row.bid_quantity[depth] = quantity
+        ask = bookview.level_number(book, instrument, Side.ASK, ask, depth)
+        price, quantity, _ = bookview.level_numbered(book, ask)
+        row.ask_price[depth] = price
+        row.ask_quantity[depth] = quantity
     finish(address, SIZE)

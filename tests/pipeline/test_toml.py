@@ -72,6 +72,8 @@ CONFIGS = st.builds(
         BookOptions,
         orders=COUNT,
         levels=COUNT,
+        index=st.sampled_from(["sorted", "tree", "ladder", "auto"]),
+        ladder_ticks=st.sampled_from([64, 1024, 32768]),
         publish_levels=st.booleans(),
         measures=st.none() | st.builds(MeasureOptions, sample_ms=st.sampled_from([1, 1000])),
         bars=st.sampled_from([[], [BarOptions(seconds=60.0)], [BarOptions(trades=5), VOLUME]]),

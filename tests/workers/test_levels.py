@@ -1,3 +1,5 @@
+"""Whatever the kind of index: the same levels, in the same order, found by the same names."""
+
 import random
 
 import pytest
@@ -6,105 +8,133 @@ from hypothesis import strategies as st
 
 from ringbuf.atomics import at
 from ringbuf.jit import compiled
-from tests.workers.books import Block
+from tests.workers.indexes import KINDS, Indexed
 from workers.kernels import levels
+from workers.kernels.levels import LEVEL, Index
 
 INT64_MAX = (1 << 63) - 1
-
-
-def block_of(limit, instruments):
-    block = Block(levels.bytes_needed(limit, instruments))
-    levels.create(block.address, limit, instruments)
-    return block
-
-
-def prices_of(address, owner):
-    """Prices from the best, as the arrays have them."""
-    count = int(at(levels.side_at(address, owner), levels.SIDE).count)
-    numbers = [levels.nth(address, owner, depth) for depth in range(count)]
-    return [int(at(levels.level_at(address, number), levels.LEVEL).price) for number in numbers]
-
-
-def arena_balances(address, instruments):
-    header = at(address, levels.LEVELS)
-    sides = [at(levels.side_at(address, owner), levels.SIDE) for owner in range(2 * instruments)]
-    entries = sum(int(side.capacity) for side in sides) + levels.unused_entries(address)
-    return entries * levels.ENTRY_BYTES == header.arena_fresh - header.arena_at
-
-
-@settings(max_examples=100 if compiled() else 20, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.one_of(st.integers(1, 60), st.just(INT64_MAX))),
-        max_size=150,
-    )
+EXAMPLES = 60 if compiled() else 10
+# Near together, on a coarse grid, and as far apart as can be.
+PRICES = st.one_of(
+    st.integers(1, 60),
+    st.integers(1, 60).map(lambda tick: 100 * tick + 1_000_000),
+    st.integers(-3, 3).map(lambda power: (1 << 62) + power),
+    st.sampled_from([INT64_MAX, INT64_MAX - 1, 1 << 40, 1 << 50]),
 )
-def test_sides_stay_sorted_best_last(stream):
-    limit = 40
-    block, naive = block_of(limit, 2), {owner: set() for owner in range(4)}
+STREAMS = st.lists(st.tuples(st.integers(0, 3), PRICES), max_size=150)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(STREAMS)
+def test_all_kinds_hold_the_levels_of_the_obvious(stream):
+    blocks = [Indexed(kind, 40, 2) for kind in KINDS]
     for owner, price in stream:
-        number = levels.find(block.address, owner, price)
-        assert bool(number) == (price in naive[owner])
-        if number:
-            levels.close(block.address, number)
-            naive[owner].remove(price)
-        elif sum(map(len, naive.values())) == limit:
-            assert levels.find_or_open(block.address, owner, price) == 0
+        numbers = {block.toggle(owner, price) for block in blocks}
+        assert len(numbers) == 1
+        for block in blocks:
+            block.audit()
+            assert block.by_depth(owner) == block.prices(owner)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("step", "width"), [(1, 300), (100, 40), (1, 1 << 60), (7, 3000)])
+def test_markets_that_wander_are_followed(kind, step, width):
+    """Prices drift far from where they began, now and then leap, and some lie between ticks."""
+    block, rng = Indexed(kind, 400), random.Random(step)
+    middle = 1 << 61
+    for count in range(4000 if compiled() else 500):
+        middle += step * rng.randint(-4, 5) + (rng.random() < 0.002) * step * 1_000
+        owner = rng.randrange(2)
+        away = step * int(width ** rng.random()) + (rng.random() < 0.02)
+        if block.naive[owner] and rng.random() < 0.5:
+            price = rng.choice(sorted(block.naive[owner]))
         else:
-            number = levels.find_or_open(block.address, owner, price)
-            assert number == levels.find_or_open(block.address, owner, price) > 0
-            naive[owner].add(price)
-        assert levels.sorted_side(block.address, owner)
-        assert prices_of(block.address, owner) == sorted(naive[owner], reverse=owner % 2 == 0)
-    assert arena_balances(block.address, 2)
+            price = middle + (away if owner else -away)
+        block.toggle(owner, price)
+        if count % 100 == 0:
+            block.audit()
+    block.audit()
 
 
-@pytest.mark.parametrize("owner", [0, 1])
-def test_a_side_grows_and_shrinks_by_halves(owner):
-    count = 1000 if compiled() else 150
-    block, rng = block_of(count, 1), random.Random(3)
-    prices = rng.sample(range(1, 10 * count), count)
-    line = at(levels.side_at(block.address, owner), levels.SIDE)
-    for held, price in enumerate(prices, 1):
-        levels.find_or_open(block.address, owner, price)
-        assert held <= line.capacity <= max(8, 2 * held)
-    assert prices_of(block.address, owner) == sorted(prices, reverse=owner == 0)
-    rng.shuffle(prices)
-    for left, price in enumerate(reversed(prices)):
-        levels.close(block.address, levels.find(block.address, owner, prices[count - 1 - left]))
-        assert price == prices[count - 1 - left]
-        assert line.capacity <= max(8, 4 * (count - 1 - left + 1))
-    assert line.count == line.best == 0
-    assert line.capacity == 8
-    assert arena_balances(block.address, 1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_copied_elsewhere_go_on_as_the_original(kind):
+    block, rng = Indexed(kind, 100), random.Random(5)
+    stream = [(rng.randrange(2), 500 + rng.randrange(200)) for _ in range(400)]
+    for owner, price in stream[:200]:
+        block.toggle(owner, price)
+    copy = block.copy()
+    before = block.words.copy()
+    for owner, price in stream[200:]:
+        copy.toggle(owner, price)
+    copy.audit()
+    assert (block.words == before).all()
+    for owner, price in stream[200:]:
+        block.toggle(owner, price)
+    assert (block.words == copy.words).all()
 
 
-def test_blocks_given_back_serve_another_side():
-    block = block_of(64, 2)
-    fresh = []
-    for owner in (0, 3):
-        for price in range(1, 65):
-            levels.find_or_open(block.address, owner, price)
-        fresh.append(int(at(block.address, levels.LEVELS).arena_fresh))
-        for price in range(1, 65):
-            levels.close(block.address, levels.find(block.address, owner, price))
-    assert fresh[1] - fresh[0] <= 8 * levels.ENTRY_BYTES
-    assert levels.unused(block.address) == 64
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_pools_refuse_and_go_on(kind):
+    block = Indexed(kind, 5)
+    for price in (10, 20, 30, 40, 50, 60):
+        block.toggle(0, price)
+    block.audit()
+    before = block.words.copy()
+    assert levels.find_or_open(block.address, 1, 70) == 0
+    assert levels.find_or_open(block.address, 0, 5) == 0
+    assert (block.words == before).all()
+    block.toggle(0, 30)
+    block.toggle(1, 70)
+    block.audit()
+    assert levels.unused(block.address) == 0
 
 
-def test_a_rank_counts_the_entries_that_are_no_better():
-    block = block_of(50, 1)
-    for price in range(10, 510, 10):
-        levels.find_or_open(block.address, 0, price)
-    line = at(levels.side_at(block.address, 0), levels.SIDE)
-    entries = block.address + int(line.entries_at)
-    for price in range(1, 520):
-        assert levels.rank(entries, 50, price) == min(price // 10, 50)
-
-
-def test_depths_beyond_a_side_are_empty():
-    block = block_of(4, 1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_depths_beyond_a_side_are_empty(kind):
+    block = Indexed(kind, 4)
     levels.find_or_open(block.address, 1, 100)
     assert levels.nth(block.address, 1, 0) == 1
     assert [levels.nth(block.address, 1, depth) for depth in (-1, 1, 2)] == [0, 0, 0]
     assert levels.nth(block.address, 0, 0) == 0
+    assert levels.worse(block.address, 1) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_walk_down_meets_every_level(kind):
+    block = Indexed(kind, 60)
+    for price in range(60, 0, -1):
+        block.toggle(1, price)
+    number, found = 0, []
+    for depth in range(61):
+        number = levels.next_down(block.address, 1, number, depth)
+        found.append(int(at(levels.level_at(block.address, number), LEVEL).price))
+    assert found == [*range(1, 61), 0]
+    assert levels.next_down(block.address, 0, 0, 0) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_asking_ahead_changes_nothing(kind):
+    block = Indexed(kind, 10)
+    for price in (100, 200):
+        block.toggle(0, price)
+    before = block.words.copy()
+    for owner in range(2):
+        levels.prefetch_side(block.address, owner)
+        levels.prefetch_best(block.address, owner)
+    assert (block.words == before).all()
+
+
+def test_a_side_of_another_kind_than_the_header_says_is_not_sound():
+    block = Indexed(Index.AUTO, 4)
+    assert levels.sound(block.address, 0)
+    block.side(0).kind = Index.LADDER
+    assert not levels.sound(block.address, 0)
+    block = Indexed(Index.TREE, 4)
+    block.side(1).kind = Index.SORTED
+    assert not levels.sound(block.address, 1)
+
+
+def test_memory_is_for_what_the_kind_needs_only():
+    sizes = {kind: levels.bytes_needed(1 << 10, 8, kind, 1 << 10) for kind in KINDS}
+    assert sizes[Index.TREE] < sizes[Index.SORTED] < sizes[Index.AUTO] < sizes[Index.LADDER]
+    assert sizes[Index.AUTO] - sizes[Index.SORTED] < 33 * (1 << 10)

@@ -167,6 +167,9 @@ def test_the_shape_tells_what_a_state_was_made_for(tmp_path):
         shape_of(BOOK, RiskOptions(), 16),
         shape_of(BOOK, csv, 16),
         shape_of(BookOptions(orders=2048, levels=1024, publish_levels=True), RISK, 16),
+        shape_of(BookOptions(orders=2048, levels=1024, index="tree"), RISK, 16),
+        shape_of(BookOptions(orders=2048, levels=1024, index="auto"), RISK, 16),
+        shape_of(BookOptions(orders=2048, levels=1024, ladder_ticks=64), RISK, 16),
         shape_of(BOOK, RISK, 16, GROUPS),
         shape_of(BOOK, RISK, 16, {"other": GROUPS["both"]}),
     ]

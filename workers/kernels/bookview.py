@@ -28,7 +28,7 @@ class Fault(IntEnum):
     """What `check` finds wrong first."""
 
     NONE = 0
-    SIDE_ORDER = 1  # prices of a side do not rise, or its best is not the last
+    SIDE_ORDER = 1  # a side's index is not whole: levels out of order, or its best is another
     LEVEL_TOTAL = 2  # a level's quantity or count differs from its queue's, or one is not above 0
     QUEUE_LINKS = 3  # neighbours in a queue disagree, or an order refers to another level
     LEVEL_COUNT = 4  # levels on all sides differ from those counted or taken from the pool
@@ -69,7 +69,21 @@ def depth_level(book, instrument, side, depth):
     owner = owner_of(book, instrument, side)
     if owner < 0:
         return 0, 0, 0
-    number = ladder.nth(levels_of(book), owner, depth)
+    return level_numbered(book, ladder.nth(levels_of(book), owner, depth))
+
+
+@kernel
+def level_number(book, instrument, side, number, depth):
+    """The number of the level at a depth, given that of the one before it; in walks from 0."""
+    owner = owner_of(book, instrument, side)
+    if owner < 0:
+        return 0
+    return ladder.next_down(levels_of(book), owner, number, depth)
+
+
+@kernel
+def level_numbered(book, number):
+    """Price, quantity and orders of a numbered level; zeros for number 0."""
     level = at(ladder.level_at(levels_of(book), number), LEVEL)
     return int(level.price), int(level.quantity), int(level.orders)
 
@@ -130,8 +144,9 @@ def digest(book):
     """
     levels, value = levels_of(book), DIGEST_SEED
     for owner in range(2 * int(at(book, BOOK).instruments)):
+        number = 0
         for depth in range(int(at(ladder.side_at(levels, owner), SIDE).count)):
-            number = ladder.nth(levels, owner, depth)
+            number = ladder.next_down(levels, owner, number, depth)
             value = digest_level(book, stir(value, owner), number)
     return value
 
@@ -165,16 +180,17 @@ def check(book):
     levels, level_count, order_count, entries = levels_of(book), 0, 0, 0
     for owner in range(2 * int(at(book, BOOK).instruments)):
         line = at(ladder.side_at(levels, owner), SIDE)
-        if not ladder.sorted_side(levels, owner):
+        if not ladder.sound(levels, owner):
             return Fault.SIDE_ORDER.value
+        number = 0
         for depth in range(int(line.count)):
-            number = ladder.nth(levels, owner, depth)
+            number = ladder.next_down(levels, owner, number, depth)
             fault = check_queue(book, owner, number)
             if fault != Fault.NONE:
                 return fault.value
             order_count += int(at(ladder.level_at(levels, number), LEVEL).orders)
         level_count += int(line.count)
-        entries += int(line.capacity)
+        entries += ladder.held(levels, owner)
     return check_counts(book, level_count, order_count, entries).value
 
 

@@ -1,6 +1,6 @@
 """Orders at rest: the books of all instruments in one block of memory, and how orders come and go.
 
-    | BOOK header | orders: pool and index (orders.py) | levels: pool and sides (levels.py) |
+    | BOOK header | orders: pool and index (orders.py) | levels: pool and sides (level_pool.py) |
 
 Offsets count from the block's start: its bytes may lie in shared memory, or be copied elsewhere
 and go on from there. What changes is left in the header. Orders are known by instrument and id.
@@ -30,7 +30,7 @@ class Outcome(IntEnum):
     BAD_KIND = 8
     OVER_EXECUTION = 9  # EXECUTE or CANCEL of more than is left: the order is removed
     ORDERS_FULL = 10
-    LEVELS_FULL = 11  # * no level left, or no room in the arena for a longer side
+    LEVELS_FULL = 11  # * no level left, or no room in the arena for a longer array
 
 
 # * A REPLACE or MODIFY whose new order finds no room still takes out the old one, which the venue
@@ -75,6 +75,8 @@ class Limits(NamedTuple):
     orders: int
     levels: int
     instruments: int
+    kind: int = ladder.Index.SORTED  # of index
+    ticks: int = 1024  # of a ladder's window
 
 
 def bytes_needed(limits: Limits) -> int:
@@ -87,7 +89,18 @@ def bytes_needed(limits: Limits) -> int:
         given = getattr(limits, name)
         if not 0 < given <= most:
             raise ValueError(f"book limits: {name} is {given}, must be 1 to {most}")
-    return _levels_at(limits) + ladder.bytes_needed(limits.levels, limits.instruments)
+    if limits.kind not in list(ladder.Index):
+        raise ValueError(f"book limits: kind is {limits.kind}, must be 0 to {max(ladder.Index)}")
+    low, high = ladder.TICKS_MIN, ladder.TICKS_MAX
+    if not low <= limits.ticks <= high or limits.ticks & (limits.ticks - 1):
+        raise ValueError(
+            f"book limits: ticks is {limits.ticks}, must be a power of two from {low} to {high}"
+        )
+    return _levels_at(limits) + ladder.bytes_needed(*_of_levels(limits))
+
+
+def _of_levels(limits: Limits) -> tuple[int, int, int, int]:
+    return limits.levels, limits.instruments, int(limits.kind), limits.ticks
 
 
 def create(address: int, limits: Limits) -> None:
@@ -99,7 +112,7 @@ def create(address: int, limits: Limits) -> None:
     header.levels_at, header.instruments = _levels_at(limits), limits.instruments
     header.plain = limits.instruments
     pool.create(address + ORDERS_AT, limits.orders)
-    ladder.create(address + _levels_at(limits), limits.levels, limits.instruments)
+    ladder.create(address + _levels_at(limits), *_of_levels(limits))
 
 
 def _levels_at(limits: Limits) -> int:
