@@ -31,7 +31,7 @@ class Drawn:
         self.width = draw.choice((3, 6, 20))
         self.calm = draw.choice((0.5, 0.9, 1.0))  # share of plain limit orders
         self.ids: list[tuple[int, int, int]] = []
-        self.live = lambda: []
+        self.live = list
         self.off: list[Asked] = []
         self.phase_every = draw.choice((0.0, 0.01, 0.05))
 
