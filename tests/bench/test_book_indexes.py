@@ -38,6 +38,6 @@ def test_books_that_differ_are_refused(tmp_path):
 
 def test_events_that_are_refused_prove_nothing():
     events = deep_of(200)
-    events["price"][7] = 0
+    events["price"][-1] = 0
     with pytest.raises(BenchError, match="1 events refused"):
         Flow(events, 0, 1 << 9).run("sorted")
