@@ -14,8 +14,9 @@ Accounts are numbers, from 0, in the order of [[book.matching.accounts]]. Decima
 as they are written. A line that is not understood is left out, counted and told; it costs no other.
 """
 
+from collections.abc import Callable
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -361,7 +362,7 @@ class OrdersFeed:
         self.finished = True
 
 
-WRITERS = {
+WRITERS: dict[type, Callable[[OrdersFeed, Any], None]] = {
     _List: OrdersFeed._list,
     _State: OrdersFeed._state,
     _Order: OrdersFeed._order,
