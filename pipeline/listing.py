@@ -47,6 +47,7 @@ PRINTED = {
     "event": "sequence time symbol kind side quantity price order_id note",
     "top": "sequence time symbol bid_quantity bid ask ask_quantity state cause",
     "level": "sequence time symbol side price quantity orders cause",
+    "depth": "sequence time symbol side price quantity orders following cause",
     "trade": "sequence time symbol side quantity price order_id match_id cause",
     "status": "sequence time symbol state bid ask cause",
     "cleared": "sequence time symbol state bid ask cause",
@@ -78,6 +79,7 @@ WIDTHS = {
     "bid_venue": 2, "ask_venue": 2, "volatility": 10, "start": 18,
     "open": 9, "high": 9, "low": 9, "close": 9,
     "left": 8, "imbalance": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
+    "following": 9,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
 }  # fmt: skip
 HEADERS = {
@@ -276,6 +278,10 @@ class Table:
 GISTS = {
     "top": ("{} at {} | {} at {}", "bid_quantity", "bid", "ask_quantity", "ask"),
     "level": ("{} {}: {} in {} orders", "side", "price", "quantity", "orders"),
+    "depth": (
+        "{} {}: {} in {} orders, {} follow",
+        *("side", "price", "quantity", "orders", "following"),
+    ),
     "trade": ("{} {} at {}", "side", "quantity", "price"),
     "status": ("{}, {} | {}", "state", "bid", "ask"),
     "cleared": ("{}, {} | {}", "state", "bid", "ask"),

@@ -3,9 +3,18 @@
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from workers import depth, enriching
+from workers import depth, enriching, whole
 from workers.beside import announce, enrich_top, enrich_trade, pass_time, show_counted
-from workers.keeper import COUNTERS, KEEPER, OUTCOMES, PLAIN_MAX, answer, note_of, send
+from workers.keeper import (
+    COUNTERS,
+    KEEPER,
+    OUTCOMES,
+    PLAIN_MAX,
+    answer,
+    goes_on,
+    note_of,
+    send,
+)
 from workers.kernels import consolidated, orderbook
 from workers.kernels.checksum import agrees
 from workers.kernels.orderbook import BOOK, Outcome
@@ -66,14 +75,6 @@ def show_top(state, writer, event, moved):
 
 
 @kernel
-def goes_on(event):
-    """Whether more of the same venue's event follows."""
-    kind = event.kind
-    flagged = kind <= Event.BREAK or kind == Event.SET or kind == Event.CLEAR
-    return (flagged or kind == Event.MODIFY) and event["flags"] & Flag.PART != 0
-
-
-@kernel
 def watch_crossed(state, event):
     """Note whether the best bid is above the best ask, which trading does not leave so.
 
@@ -128,6 +129,8 @@ def inform(state, writer, event):
             note.moved = 1  # for those who did not believe the tops before
             at(keeper.counters, COUNTERS).fresh += 1
             status(state, writer, event)
+            if keeper.whole:
+                whole.want(keeper.whole, event.instrument)
     elif kind == Event.DIRECTORY:
         note.price_scale = event.quantity
         note.lot_decimals = event["flags"] >> LOT_DECIMALS

@@ -13,6 +13,7 @@ from ringbuf.atomics import at, prefetch_read
 from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.ring import arrived, awaited, next_free, next_unread, room, slot, stamp
+from workers import matched, whole
 from workers.answers import show_moved, take
 from workers.enriched import (
     CONSOLIDATED_DEPTH,
@@ -36,7 +37,7 @@ from workers.kernels.bookprefetch import (
 )
 from workers.kernels.levels import Index
 from workers.kernels.orderbook import Outcome
-from workers.matched import MatchingOptions, at_work, concerned, serve, step_max
+from workers.matched import MatchingOptions, concerned, serve, step_max
 from workers.records import EVENT, lined
 from workers.stage import TURN_RECORDS, Links, Stage
 
@@ -54,6 +55,14 @@ class BookOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     measures: MeasureOptions | None = None  # QUOTE and FLOW records; None: none
     bars: list[BarOptions] = []  # BAR and BAR_FLOW records, of each series
     matching: MatchingOptions | None = None  # orders of clients; None: no instrument is matched
+    snapshot_s: float | None = None  # DEPTH records: all levels, by event time; None: none
+
+    def __post_init__(self) -> None:
+        least, most = whole.PERIOD_MIN_S, whole.PERIOD_MAX_S
+        if self.snapshot_s is not None and not least <= self.snapshot_s <= most:
+            raise ValueError(
+                f"snapshot_s = {self.snapshot_s}: give {least} to {most:.0f}, or leave it out"
+            )
 
 
 class Book(Stage):
@@ -116,6 +125,8 @@ class Book(Stage):
             sizes["venues"] = consolidated.bytes_needed(len(self.groups), rows)
         if self.settings:
             sizes["engine"] = engine.bytes_needed(self.settings)
+        if options.snapshot_s:
+            sizes["whole"] = whole.bytes_needed(rows)
         return {name: lined(size) for name, size in sizes.items()}
 
     def _create_beside(self) -> None:
@@ -127,6 +138,8 @@ class Book(Stage):
             bars.create(address("bars"), rows, [series.series() for series in self.options.bars])
         if self.settings:
             engine.create(address("engine"), self.books.ctypes.data, self.settings)
+        if self.options.snapshot_s:
+            whole.create(address("whole"), self.options.snapshot_s)
         if self.groups:
             groups = [group.group() for group in self.groups.values()]
             consolidated.create(address("venues"), groups, rows)
@@ -151,8 +164,8 @@ class Book(Stage):
         keeper.counters = links.panel.counter_addresses["book"]
         keeper.levels = int(self.options.publish_levels)
         keeper.instruments = self.limits.instruments
-        keeper.measures, keeper.bars, keeper.venues, keeper.engine = map(
-            self._address_beside, ("measures", "bars", "venues", "engine")
+        keeper.measures, keeper.bars, keeper.venues, keeper.engine, keeper.whole = map(
+            self._address_beside, ("measures", "bars", "venues", "engine", "whole")
         )
         keeper.venues_board = links.boards["consolidated"].address if self.groups else 0
         keeper.room = outputs_max(self.options, len(self.groups))
@@ -195,12 +208,15 @@ def outputs_max(options: BookOptions, groups: int) -> int:
 
 @kernel
 def turn(state, reader, writer, limit, patience):
-    """Take up to `limit` events, with up to `patience` empty looks in between; return how many."""
+    """Take up to `limit` events, with up to `patience` empty looks in between; return how many.
+
+    Levels of a whole book that is shown use the limit up as events do.
+    """
     keeper = at(state, KEEPER)
     first = sequence = next_unread(reader)
     keeper.target = next_free(writer)
     known = sequence - 1  # everything up to here is known to have arrived
-    free = 0
+    free = shown = 0
     while sequence - first < limit:
         if known < sequence and not awaited(reader, sequence):
             let_go(reader, sequence - 1, writer, keeper.target - 1)
@@ -216,19 +232,43 @@ def turn(state, reader, writer, limit, patience):
         event = at(slot(reader, sequence), EVENT)
         if not at_work(state):
             pick_up(state, reader, sequence)
-        if concerned(keeper, event):
-            free -= serve(state, writer, event)
-            if at_work(state):
-                continue
+        if whole.at_work(state):
+            given = whole.show(state, writer, event, free)
+            limit -= given
+            shown = 1
         else:
-            free -= take(state, writer, event)
+            given = step(state, writer, event)
+        free -= given
+        if at_work(state):
+            continue
         if is_time_to_let_go(sequence):
             let_go(reader, sequence, writer, keeper.target - 1)
         sequence += 1
         known = ask_ahead(keeper.book, reader, sequence, max(known, sequence - 1))
     let_go(reader, sequence - 1, writer, keeper.target - 1)
     show_moved(state)
-    return sequence - first
+    return max(sequence - first, shown)
+
+
+@kernel
+def at_work(state):
+    """Whether there is more to do for the event that was taken last."""
+    return matched.at_work(state) or whole.at_work(state)
+
+
+@kernel
+def step(state, writer, event):
+    """Have an event taken, or matching do its next step; how many records it gave."""
+    keeper = at(state, KEEPER)
+    if concerned(keeper, event):
+        given = serve(state, writer, event)
+        if matched.at_work(state):
+            return given
+    else:
+        given = take(state, writer, event)
+    if keeper.whole:
+        whole.begin_if_due(state, event)
+    return given
 
 
 @kernel

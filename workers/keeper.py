@@ -6,7 +6,7 @@ from ringbuf.record import LINE, offset, record
 from ringbuf.ring import claim, publish
 from workers.hop import HOP
 from workers.kernels.orderbook import Outcome
-from workers.records import EVENT, TOP
+from workers.records import EVENT, TOP, Event, Flag
 
 INDEX_MAX = 255  # of those that one event gives; further ones have this index, too
 PLAIN_MAX = 4  # two levels, a state and a top: no event gives more of a plain book
@@ -53,6 +53,8 @@ COUNTERS = record(
         ("bar_flows", "i8"),
         ("consolidated", "i8"),
         *((name, "i8") for name in REPORTS),
+        ("depths", "i8"),
+        ("snapshots", "i8"),  # whole books that were shown
         *COUNTED,
     ]
 )
@@ -61,6 +63,7 @@ GIVEN = (
     *("tops", "levels", "trades", "statuses", "cleared"),
     *("quotes", "flows", "bars", "bar_flows", "consolidated"),
     *REPORTS,
+    "depths",
 )
 
 KEEPER = record(
@@ -80,6 +83,7 @@ KEEPER = record(
         ("venues", "i8"),
         ("venues_board", "i8"),
         ("engine", "i8"),  # of matching
+        ("whole", "i8"),  # address of whole.py's
         ("stand_in", EVENT),  # an event as if it were of another instrument
     ]
 )
@@ -111,6 +115,14 @@ NOTES_AT = -(-KEEPER.itemsize // LINE) * LINE
 def note_of(state, instrument):
     """The stage's note on an instrument."""
     return at(state + NOTES_AT + int(instrument) * NOTE_SIZE, NOTE)
+
+
+@kernel
+def goes_on(event):
+    """Whether more of the same venue's event follows."""
+    kind = event.kind
+    flagged = kind <= Event.BREAK or kind == Event.SET or kind == Event.CLEAR
+    return (flagged or kind == Event.MODIFY) and event["flags"] & Flag.PART != 0
 
 
 @kernel

@@ -152,6 +152,7 @@ class Book(IntEnum):
     #                state = Why
     TRIGGERED = 16  # its stop price was reached
     AUCTION = 17  # what a call auction would trade now, or trades: an AUCTION record
+    DEPTH = 18  # a level of a whole book that is shown, best first, bids before asks
 
 
 _ANSWERS = [
@@ -180,6 +181,17 @@ LEVEL = slot_record(
         ("quantity", "i8"),  # all that rests at this price now; 0 where the level is gone
         ("orders", "i8"),  # how many orders rest there now
         ("spare", "i8"),
+        *_TAGS,
+    ]
+)
+# Of a book without levels there is one, of side NONE and with quantity 0.
+WHOLE = slot_record(
+    [
+        *_ANSWERS,
+        ("price", "i8"),
+        ("quantity", "i8"),
+        ("orders", "i8"),
+        ("following", "i8"),  # how many more records the same book has
         *_TAGS,
     ]
 )
@@ -320,6 +332,7 @@ BOOK_RING = {
     "replaced": (int(Book.REPLACED), REPORT),
     "triggered": (int(Book.TRIGGERED), REPORT),
     "auction": (int(Book.AUCTION), AUCTION),
+    "depth": (int(Book.DEPTH), WHOLE),
 }
 RISK_RING = {"risk": (-1, RISK)}
 

@@ -8,7 +8,7 @@ from decimal import Context, Decimal
 from workers.records import Checksum, Event, Side
 
 DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
-LARGEST = (1 << 63) - 1
+LARGEST = (1 << 63) // 10 * 10 - 1  # the last digit of an int64 is not used to its end
 EXACT = Context(prec=99)  # nothing is rounded
 
 

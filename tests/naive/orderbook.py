@@ -40,7 +40,7 @@ class Books:
 
     def fold(self, message: Message) -> Outcome:
         kind = message.kind
-        if kind not in list(Event) or kind > Event.TERMS:  # orders are for matching
+        if not Event.ADD <= kind <= Event.TERMS:  # what is for matching is no book's
             return Outcome.BAD_KIND
         if kind >= Event.TRADE and kind not in (Event.SET, Event.CLEAR, Event.MODIFY):
             return Outcome.IGNORED

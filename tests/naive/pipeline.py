@@ -27,6 +27,7 @@ from workers.records import (
     RISK,
     TOP,
     TRADE,
+    WHOLE,
     Book,
     Checksum,
     Event,
@@ -83,6 +84,9 @@ class NaiveBook:
         self.measures = [Measures(settings) for _ in range(instruments if settings else 0)]
         self.bars = Bars(instruments, [series.series() for series in options.bars])
         self.venues = NaiveVenues(groups or {})
+        self.period_ns = round((options.snapshot_s or 0) * 1e9)
+        self.snapshot_ns: dict[int, int] = {}  # when a book was shown last
+        self.wanted: set[int] = set()
 
     def take(self, event: np.ndarray) -> None:
         """Fold one event in."""
@@ -117,6 +121,28 @@ class NaiveBook:
             self.moved[instrument] = False
             self.cross(instrument)
             self.top(Book.TOP)
+        if self.period_ns and not (message.kind in WITH_FLAGS and flags & Flag.PART):
+            self.show_whole(instrument, int(event["time_ns"]))
+
+    def show_whole(self, instrument: int, now: int) -> None:
+        """Every level of a book whose time it is."""
+        apart = abs(now - self.snapshot_ns.setdefault(instrument, now))
+        if apart < self.period_ns and instrument not in self.wanted:
+            return
+        self.snapshot_ns[instrument] = now
+        self.wanted.discard(instrument)
+        levels = [
+            (side, price, sum(quantity for _, quantity in queue), len(queue))
+            for side in (Side.BID, Side.ASK)
+            for price, queue in self.books.depth(instrument, side)
+        ] or [(Side.NONE, 0, 0, 0)]
+        for following in reversed(range(len(levels))):
+            side, price, quantity, orders = levels[-following - 1]
+            self.answer(
+                WHOLE, kind=Book.DEPTH, side=side, price=price, quantity=quantity,
+                orders=orders, following=following, state=self.states[instrument],
+            )  # fmt: skip
+        self.counts["snapshots"] += 1
 
     def inform(self, message: Message, flags: int) -> None:
         """What no book holds."""
@@ -137,6 +163,7 @@ class NaiveBook:
             self.states[instrument] &= ~(Mark.STALE | Mark.BARRED)
             self.moved[instrument] = self.whole[instrument] = True
             self.counts["fresh"] += 1
+            self.wanted.add(instrument)
             self.top(Book.STATUS)
         elif kind == Event.CHECK:
             texts = {Checksum.KRAKEN: self.kraken, Checksum.OKX: self.okx}
@@ -263,7 +290,7 @@ class NaiveBook:
         record, event = empty(layout, 1)[0], self.event
         record["sequence"] = len(self.records) + 1
         record["cause"], record["time_ns"] = event["sequence"], event["time_ns"]
-        record["instrument"], record["index"] = event["instrument"], self.index
+        record["instrument"], record["index"] = event["instrument"], min(self.index, 255)
         for name, value in fields.items():
             record[name] = value
         self.records.append(record.tobytes())

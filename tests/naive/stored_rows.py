@@ -15,7 +15,7 @@ from workers.sinks.sink import Run
 from workers.sinks.tables import TABLES
 
 KINDS = ["top", "level", "trade", "status", "risk"]
-KINDS += ["quote", "flow", "bar", "bar_flow", "consolidated"]
+KINDS += ["quote", "flow", "bar", "bar_flow", "consolidated", "depth"]
 SCALES = (10_000, 100, 1_000_000_000, 64)
 LOTS = (1, 100_000_000, 1, 10)
 RUN = Run(
@@ -23,7 +23,7 @@ RUN = Run(
     lambda number: Unit(f"stock-{number}", SCALES[number % 4], LOTS[number % 4]),
     lambda number: Unit(f"group-{number}", 10**8, 1000),
 )
-KIND_NUMBERS = (1, 1, 1, 2, 2, 3, 4, 6, 7, 8, 9, 10)
+KIND_NUMBERS = (1, 1, 1, 2, 2, 3, 4, 6, 7, 8, 9, 10, 18)
 MARKS = ((16, "locked"), (32, "crossed"), (128, "stale"))
 START_NS = 1_340_285_400_000_000_000
 
@@ -92,6 +92,7 @@ def naive_row(kind: str, record: bytes) -> tuple:
             "top": (*best, state_name),
             "status": (*best, state_name),
             "level": (side_name, a / scale, b / lots, c),
+            "depth": (side_name, a / scale if a else None, b / lots, c, d, state_name),
             "trade": (side_name, a / scale, b / lots, c, d),
             "quote": (a / scale / 2 if a else None, b / scale, g / scale, h, state_name),
             "flow": (e / scale, c / lots, d, f),

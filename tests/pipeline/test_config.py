@@ -48,6 +48,7 @@ WRONG = [
     ("[book]\nlevels = 9_000_000_000", "book.levels", "give 1 to"),
     ("[book]\npublish_levels = 1", "book.publish_levels", "expected true or false"),
     ("[book]\npublish_level = true", "book.publish_level", "did you mean 'publish_levels'"),
+    ("[book]\nsnapshot_s = 0", "book", "snapshot_s = 0.0: give 0.001 to 86400"),
     ("[book]\nindex = 'ladders'", "book.index", "did you mean 'ladder'"),
     ("[book]\nindex = 1", "book.index", "known: auto, ladder, sorted, tree"),
     ("[book]\nladder_ticks = 1000", "book.ladder_ticks", "use 1024"),

@@ -134,6 +134,7 @@ def test_records_of_several_kinds_share_a_table_in_the_order_of_the_ring(reading
     parts = [
         ("top", records("top", sequence=2, bid=100, bid_quantity=3, instrument=1)),
         ("level", records("level", sequence=4, price=100, quantity=3, orders=2, instrument=1)),
+        ("depth", records("depth", sequence=5, price=100, quantity=3, orders=2, following=7)),
         ("trade", records("trade", sequence=1, price=100, quantity=3, side=1, instrument=1)),
         ("status", records("status", sequence=3, state=State.HALTED, instrument=1)),
     ]
@@ -144,6 +145,7 @@ def test_records_of_several_kinds_share_a_table_in_the_order_of_the_ring(reading
         ["top", "3 at 1.00 | - at -"],
         ["status", "halted, - | -"],
         ["level", "bid 1.00: 3 in 2 orders"],
+        ["depth", "bid 0.0100: 3 in 2 orders, 7 follow"],
     ]
 
 

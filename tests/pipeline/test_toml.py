@@ -75,6 +75,7 @@ CONFIGS = st.builds(
         index=st.sampled_from(["sorted", "tree", "ladder", "auto"]),
         ladder_ticks=st.sampled_from([64, 1024, 32768]),
         publish_levels=st.booleans(),
+        snapshot_s=st.sampled_from([None, 0.5, 60.0]),
         measures=st.none() | st.builds(MeasureOptions, sample_ms=st.sampled_from([1, 1000])),
         bars=st.sampled_from([[], [BarOptions(seconds=60.0)], [BarOptions(trades=5), VOLUME]]),
     ),

@@ -35,6 +35,7 @@ BOOK = BookOptions(
     publish_levels=True,
     measures=MeasureOptions(),
     bars=[BarOptions(seconds=60), BarOptions(trades=3)],
+    snapshot_s=60.0,
 )
 HELD = symbols(DAY)
 GROUPS = {"both": ConsolidatedOptions(venues=[f"feed0:{symbol}" for symbol in HELD[:2]])}
@@ -95,7 +96,7 @@ def test_a_replica_gives_what_the_stages_publish(cuts):
             given_[name] += content
     assert given_ == LIVE
     assert len(LIVE["risk"]) > 64 * 20
-    assert {*np.frombuffer(LIVE["book"], TOP)["kind"].tolist()} >= {6, 7, 8, 9, 10}
+    assert {*np.frombuffer(LIVE["book"], TOP)["kind"].tolist()} >= {6, 7, 8, 9, 10, 18}
     assert mine.positions == {
         "events": len(LOG), "book": len(LIVE["book"]) // 64, "risk": len(LIVE["risk"]) // 64
     }  # fmt: skip

@@ -20,6 +20,7 @@ from workers.records import (
     RISK,
     TOP,
     TRADE,
+    WHOLE,
     Event,
     Mark,
     Side,
@@ -115,6 +116,14 @@ _LEVELS = (
     Column("quantity", "quantity", Shown.QUANTITY),
     Column("orders", "orders"),
 )
+_WHOLE = (
+    Column("side", "side", Shown.SIDE),
+    Column("price", "price", Shown.QUOTE),
+    Column("quantity", "quantity", Shown.QUANTITY),
+    Column("orders", "orders"),
+    Column("following", "following"),
+    Column("state", "state", Shown.STATE),
+)
 _TRADES = (
     Column("side", "side", Shown.SIDE),
     Column("price", "price", Shown.PRICE),
@@ -170,6 +179,7 @@ _RISK = (
 TABLES = {
     "top": Table("tops", TOP, (*_ORIGIN, *_QUOTES)),
     "level": Table("levels", LEVEL, (*_ORIGIN, *_LEVELS)),
+    "depth": Table("depths", WHOLE, (*_ORIGIN, *_WHOLE)),
     "trade": Table("trades", TRADE, (*_ORIGIN, *_TRADES)),
     "status": Table("statuses", TOP, (*_ORIGIN, *_QUOTES)),
     "cleared": Table("clears", TOP, (*_ORIGIN, *_QUOTES)),
