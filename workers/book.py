@@ -39,6 +39,7 @@ from workers.kernels.levels import Index
 from workers.kernels.orderbook import Outcome
 from workers.matched import MatchingOptions, concerned, serve, step_max
 from workers.records import EVENT, lined
+from workers.sampled import Sample
 from workers.stage import TURN_RECORDS, Links, Stage
 
 
@@ -54,6 +55,7 @@ class BookOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     publish_levels: bool = False  # send a record for every level that changes, not only the top
     measures: MeasureOptions | None = None  # QUOTE and FLOW records; None: none
     bars: list[BarOptions] = []  # BAR and BAR_FLOW records, of each series
+    check_s: float | None = None  # a live check of one book so often; None: none
     matching: MatchingOptions | None = None  # orders of clients; None: no instrument is matched
     snapshot_s: float | None = None  # DEPTH records: all levels, by event time; None: none
 
@@ -112,6 +114,8 @@ class Book(Stage):
         orderbook.create(self.books.ctypes.data, self.books_limits)
         self._create_beside()
         self.bind(self.links)
+        rows = self.notes[NOTES_AT:].view(NOTE)
+        self.causes = rows["cause"]
         turn(self.keeper, self.reader, self.writer, 0, 0)  # compiled before it is needed
 
     def _beside(self) -> dict[str, np.ndarray]:
@@ -170,6 +174,8 @@ class Book(Stage):
         keeper.venues_board = links.boards["consolidated"].address if self.groups else 0
         keeper.room = outputs_max(self.options, len(self.groups))
         new_hop(self.keeper, links.panel)
+        check_s = self.options.check_s
+        self.sample = Sample(check_s, keeper.book, links.panel) if check_s else None
 
     def state(self) -> dict[str, np.ndarray]:
         """The books, the notes beside them, and what else is switched on."""
@@ -178,6 +184,8 @@ class Book(Stage):
     def turn(self, patience: int) -> int:
         """Fold in what has arrived; ends when the log has ended."""
         work = int(turn(self.keeper, self.reader, self.writer, TURN_RECORDS, patience))
+        if self.sample:
+            self.sample.look(self.causes)
         if work == 0:
             self.finished = self.links.readers["events"].ended
         return work

@@ -42,6 +42,8 @@ COUNTERS = record(
         ("partial", "i8"),  # unknown orders of books that were never shown whole
         ("crossed", "i8"),  # times that a book came to be crossed while trading was continuous
         ("crossed_early", "i8"),  # and while it was not, where that is nothing unusual
+        ("checked", "i8"),  # books looked at by live checks
+        ("faulty", "i8"),  # and found not to be whole
         ("full", "i8"),  # turns that found the outgoing ring full
         ("live_orders", "i8"),  # at the end of the last turn
         ("live_levels", "i8"),

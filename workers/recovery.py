@@ -41,7 +41,7 @@ CHUNK = 2048  # records between two looks at what was given
 NEAR = 64  # and where the published output is nearly reached
 WAIT_S = 0.0005  # for the journal to come so far
 ARRIVED_WORD = offset(EVENT, "arrived_ns") // 8  # differs each time that a feed is read
-LOCAL = ("full",)  # counters of what became of one process, not of the records
+LOCAL = ("full", "checked", "faulty")  # counters of what became of one process, not of the records
 
 
 @dataclass
