@@ -17,6 +17,7 @@ ACCOUNTS = [
     {"name": "taker", "credit": 5_000_000, "collar_percent": 20.0},
     {"name": "slow", "messages": 3, "window_ms": 5000},
     {"name": "free", "max_value": 100_000},
+    {"name": "house"},
 ]
 MATCHING = {
     "instruments": 4, "accounts": ACCOUNTS, "band_percent": 5.0, "on_band": "pause",
@@ -44,8 +45,8 @@ def day() -> list[dict]:
     state = {"do": "state", "symbol": "FLOW"}
     some = wishes.traffic(900, seed=5)
     jump = [
-        ORDER(1, 3, "sell", 5, 24, symbol="FLOW"),
-        ORDER(2, 3, "buy", 400, 25, symbol="FLOW"),  # beyond the band: an auction follows
+        ORDER(1, 4, "sell", 5, 24, symbol="FLOW"),
+        ORDER(2, 4, "buy", 5000, 25, symbol="FLOW"),  # beyond the band: an auction follows
     ]
     reach = [
         ORDER(3, 0, "buy", 5, 10),
