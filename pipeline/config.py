@@ -336,7 +336,7 @@ def _matching_faults(config: Config) -> list[str]:
         if isinstance(feed, OrdersOptions | FlowOptions) and config.book.matching is None
     ]
     most = 2 * outputs_max(config.book, len(config.consolidated))
-    if config.rings.book < most:
+    if SMALLEST_RING <= config.rings.book < most:  # a smaller one is refused in any case
         problems.append(
             f"rings.book: {config.rings.book} is too small for what one event can give; use "
             f"{1 << (most - 1).bit_length()}"

@@ -172,7 +172,7 @@ def told(report: np.record, unit: Unit, against: int | None, match: int | None) 
         return _rejected(step, state, left)
     _put_amounts(step, report, unit)
     step.side, step.left = SIDES.get(int(report["side"])), units(left, unit.lot_scale)
-    rest = f"{quantity(left, unit.lot_scale)} left"
+    rest = f"{quantity(left, unit.lot_scale) if left else 'nothing'} left"
     amount = quantity(int(report["quantity"]), unit.lot_scale)
     if kind == Book.FILL:
         step.liquidity, step.against, step.match = _name(Liquidity, state), against, match
@@ -218,12 +218,12 @@ class Life(msgspec.Struct, kw_only=True):
 
     def lines(self) -> Iterator[str]:
         """The life as a table, and its sum."""
-        account = "of before this log" if self.account is None else f"account {self.account}"
+        account = "from before this log" if self.account is None else f"account {self.account}"
         yield f"order {self.order} of {self.symbol}, {account}"
-        yield f"{'event':>9}  {'book':>9}  {'time':<29}  {'kind':<13}  what"
+        yield f"{'event':>9}  {'book':>9}  {'time':<30}  {'kind':<13}  what"
         for step in self.steps:
             book = NOTHING if step.book is None else step.book
-            yield f"{step.event:>9}  {book:>9}  {step.time:<29}  {step.kind:<13}  {step.says}"
+            yield f"{step.event:>9}  {book:>9}  {step.time:<30}  {step.kind:<13}  {step.says}"
         price = "" if self.average is None else f" at {_decimal(self.average)} on average"
         amounts = f"asked {_decimal(self.asked)}, traded {_decimal(self.traded)}{price}"
         yield f"{amounts}, lost {_decimal(self.lost)}, left {_decimal(self.left)}: {self.state}"
@@ -270,7 +270,10 @@ class Teller:
         sheet.steps.append(step)
         if step.book is not None:
             sheet.note(step, record)
-            self.current = sheet if sheet.state == "open" else None
+            if sheet.state == "open":
+                self.current = sheet
+            elif sheet is self.current:
+                self.current = None
 
     def lives(self) -> list[Life]:
         """All of them, summed up."""
@@ -311,6 +314,7 @@ class Sheet:
         """The sheet in units and currency."""
         if not self.known:
             self.asked = self.traded + self.lost + self.left
+            self.state = "unknown" if self.state == "unanswered" else self.state
         amounts = (self.asked, self.traded, self.lost, self.left)
         asked, traded, lost, left = (units(lots, unit.lot_scale) for lots in amounts)
         average = self.worth / self.traded / unit.price_scale if self.traded else None

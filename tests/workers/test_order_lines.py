@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.data import ROOT
 from tests.workers.exchanges import balanced
 from workers.feeds import lines, order_lines
 from workers.feeds.feed import FeedError
@@ -291,6 +292,16 @@ def test_lines_of_other_systems_and_empty_ones(read):
     found = read(LIST + "\r", "", "   ", "\r", "  " + line() + "  \r", "1700000000   " + line(id=2))
     assert found.rows("order")[1:] == [(1,), (2,)]
     assert found.trouble == ""
+
+
+def test_the_lines_of_the_documentation(read):
+    text = (ROOT / "docs" / "matching.md").read_text()
+    lines_ = text.split("```json\n")[1].split("```")[0].splitlines()
+    found = read(*lines_)
+    assert found.trouble == ""
+    assert {json.loads(one[one.index("{") :])["do"] for one in lines_} == {
+        "list", "state", "order", "replace", "cancel", "cancel_all", "switch",
+    }  # fmt: skip
 
 
 def test_an_empty_file(read):
