@@ -3,7 +3,8 @@
 A made-up day lies in memory. It is decoded into events, as many at a time as ingest stages, and
 the books take them in: as they come, or with what the next ones need asked for ahead, as the book
 stage does. The C program keeps totals per price only: no queue of orders at a price, no record of
-what changed; the prices and totals of all books at the end must be the same.
+what changed; the prices and totals of all books at the end must be the same. Beside that, each kind
+of price-level index over the same events (book_indexes.py).
 """
 
 import tempfile
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import c_program
+from bench.book_indexes import Indexes
 from bench.harness import (
     Actor,
     Bench,
@@ -282,8 +284,12 @@ def run(options: Options) -> Result:
         variants: dict[str, Variant] = {}
         for size in sizes:
             variants |= Contest(size, folder).variants(actor, place.number)
+        size = sizes[0]
+        indexes = Indexes(actor, size.symbols, size.messages, size.orders, folder)
+        variants |= indexes.variants()
         run_rounds(result, variants, options.rounds_of(ROUNDS))
     compare(result, sizes)
+    indexes.compare(result)
     return result
 
 

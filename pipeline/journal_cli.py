@@ -1,4 +1,4 @@
-"""Commands about what the disk has: `corelane journal`."""
+"""Commands about what the disk has: `corelane journal`, and `corelane order`."""
 
 import sys
 from pathlib import Path
@@ -83,3 +83,26 @@ def journal_export(folder, ring, file, first, last, kind, symbols, force) -> Non
     from pipeline import journal_export as exporting
 
     exporting.export(exporting.Choice(folder, ring, file, first, last, kind, symbols, force))
+
+
+@click.command()
+@click.argument("number", metavar="ID", type=int)
+@click.option(
+    *("--journal", "folder"),
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What journal.path names.",
+)
+@click.option("--symbol", help="Only of this instrument.")
+@click.option("--account", type=int, help="Only of this account.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def order(
+    number: int, folder: Path, symbol: str | None, account: int | None, as_json: bool
+) -> None:
+    """Show an order's whole life: what was asked, what became of it, and the sum.
+
+    All is read from the journal; its pipeline may be running, or not.
+    """
+    from pipeline import order_life
+
+    click.echo(order_life.show(order_life.Choice(number, folder, symbol, account), as_json))

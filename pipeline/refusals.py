@@ -4,6 +4,7 @@ from click import ClickException
 
 from pipeline.config import ConfigError
 from pipeline.latency import LatencyRefused
+from pipeline.order_life import NoSuchOrder
 from pipeline.orders import OrderRefused
 from pipeline.selection import TailRefused
 from pipeline.supervisor import PipelineFailed
@@ -32,6 +33,7 @@ CODES: dict[type[Exception], int] = {
     LatencyRefused: 2,
     TailRefused: 2,
     OrderRefused: 2,
+    NoSuchOrder: 2,
     JournalError: 2,
     SnapshotError: 2,
     RecoveryError: 2,

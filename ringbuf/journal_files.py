@@ -9,6 +9,8 @@
     +--------+-------------+------+---------+--------------------------------------
       0        512           3584             4096
 
+The text is packed where it is too long for its place (version PACKED).
+
 The MARK says how far a segment was on the disk when somebody last looked: what is missing before
 it was damaged, what is missing behind it was torn off by a crash.
 """
@@ -19,6 +21,7 @@ import hashlib
 import os
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +31,7 @@ from ringbuf.record import layout_hash, layout_text, record
 
 Layouts = dict[str, tuple[int, np.dtype]]
 MAGIC = 0x4C414E52554F4A43  # "CJOURNAL" in the file
-VERSION = 1
+VERSION, PACKED = 1, 2
 TEXT, MARK_AT, RECORDS = 512, 3584, 4096  # bytes from the start of a segment
 SUFFIX = ".log"
 DIGITS = 20  # of the sequence in a name
@@ -138,10 +141,12 @@ def _digest(content: bytes) -> int:
 
 def head_bytes(head: Head) -> bytes:
     """The start of a segment, RECORDS bytes, its mark not set."""
-    text = head.text.encode()
+    text, version = head.text.encode(), VERSION
+    if TEXT + len(text) > MARK_AT:
+        text, version = zlib.compress(text, 9), PACKED
     assert TEXT + len(text) <= MARK_AT, f"layouts of {len(text)} bytes"
     line = np.zeros(1, HEADER)
-    line["magic"], line["version"], line["text_length"] = MAGIC, VERSION, len(text)
+    line["magic"], line["version"], line["text_length"] = MAGIC, version, len(text)
     line["first"], line["chain"], line["capacity"] = head.first, head.chain, head.capacity
     line["record_size"], line["layout"] = head.size, layout_hash(head.text)
     line["created_ns"], line["ring"] = head.created_ns, head.ring.encode()
@@ -158,16 +163,19 @@ def read_head(path: Path, content: bytes) -> Head:
     line = np.frombuffer(content, HEADER, 1).copy()
     if line["magic"][0] != MAGIC:
         raise HeadDamaged(damaged)
-    if line["version"][0] != VERSION:
+    version = int(line["version"][0])
+    if version not in (VERSION, PACKED):
         raise JournalError(
-            f"journal {path}: has format version {line['version'][0]}, this program reads "
-            f"{VERSION}; read it with the program that wrote it"
+            f"journal {path}: has format version {version}, this program reads {VERSION} and "
+            f"{PACKED}; read it with the program that wrote it"
         )
     length, checksum = int(line["text_length"][0]), int(line["checksum"][0])
     text = content[TEXT : TEXT + max(length, 0)]
     line["checksum"] = 0
     if not 0 <= length <= MARK_AT - TEXT or checksum != _digest(line.tobytes() + text):
         raise HeadDamaged(damaged)
+    if version == PACKED:
+        text = zlib.decompress(text)
     first, chain, capacity, size, created_ns = (
         int(line[name][0]) for name in ("first", "chain", "capacity", "record_size", "created_ns")
     )

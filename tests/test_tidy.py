@@ -222,6 +222,9 @@ UNTESTED = {  # sources without a test file of their name, and where they are te
     "workers/feeds/lobster_window.py": "tests/workers/test_lobster.py, through the feed",
     "workers/feeds/registry.py": "every test that runs a pipeline",
     "workers/kernels/flow_messages.py": "tests/workers/test_synthetic.py, byte by byte",
+    "workers/kernels/telling.py": "tests/workers/test_matching.py, record by record",
+    "workers/kernels/tickets.py": "tests/workers/test_matching.py, after every event",
+    "workers/kernels/triggers.py": "tests/workers/test_match_scenes.py and test_matching.py",
     "workers/sinks/registry.py": "every test that runs a pipeline",
 }
 

@@ -79,7 +79,7 @@ class Reject(IntEnum):
     OFF_TICK = 1 << 5
     OFF_LOT = 1 << 6
     SWITCHED_OFF = 1 << 7
-    HALTED = 1 << 8  # nothing but cancels is taken now
+    HALTED = 1 << 8  # nothing but cancels is taken now; or it is to trade at once, but nothing does
     MAX_QUANTITY = 1 << 9
     MAX_NOTIONAL = 1 << 10
     COLLAR = 1 << 11  # the price is too far from the reference

@@ -145,12 +145,13 @@ class Book(IntEnum):
     BAR_FLOW = 10  # the rest of the BAR record right before it
     # What became of an order of a client: REPORT records, but of AUCTION.
     ACCEPTED = 11  # it is in the book, or waits for its trigger: left = what it is for
-    REJECTED = 12  # nothing was done: reasons = bits of Reject
+    REJECTED = 12  # nothing was done: left = bits of Reject; state = the kind of Event refused
     FILL = 13  # it traded: price, quantity; state = Liquidity. Two behind each TRADE, maker first
     CANCELED = 14  # it is gone: quantity = what was left of it; state = Why
-    REPLACED = 15  # price and quantity are others now: quantity = what it lost; state = Why
+    REPLACED = 15  # price and quantity are others now: quantity = what it lost (below 0: it grew);
+    #                state = Why
     TRIGGERED = 16  # its stop price was reached
-    AUCTION = 17  # what a call auction would trade now, or traded: an AUCTION record
+    AUCTION = 17  # what a call auction would trade now, or trades: an AUCTION record
     DEPTH = 18  # a level of a whole book that is shown, best first, bids before asks
 
 

@@ -1,6 +1,6 @@
 """What speaks against an order, one line for each reason."""
 
-from workers.kernels.engine import PRICE_MAX, QUANTITY_MAX
+from workers.kernels.engine import PARTS_MAX, PRICE_MAX, QUANTITY_MAX
 from workers.orders import STP_BITS, OrderFlag, Reject, Stp, Tif
 from workers.records import Side, State
 
@@ -71,6 +71,7 @@ def sensible(matching, order) -> bool:
         not 0 <= order.price <= PRICE_MAX,
         not 0 <= order.stop <= PRICE_MAX,
         not 0 <= order.display <= most,
+        order.display and order.display * PARTS_MAX < order.left,
         order.peg not in (0, 1),
         order.tif == Tif.GTD and order.expiry <= matching.asked.time_ns,
         order.peg and (order.market or post or at_once or order.stop or order.display),

@@ -20,7 +20,7 @@ from ringbuf.jit import compiled
 from ringbuf.journal import Journal, JournalError, JournalReader
 from ringbuf.journal_files import RECORDS
 from ringbuf.journal_reader import STEP
-from ringbuf.record import slot_record
+from ringbuf.record import layout_text, slot_record
 from tests.naive.journal import Journal as Naive
 
 SMALL = slot_record([("value", "i8", (5,)), ("kind", "i4")])
@@ -257,10 +257,31 @@ def test_a_journal_of_another_version_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[8] = 99
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="format version 99, this program reads 1"):
+    with pytest.raises(JournalError, match="format version 99, this program reads 1 and 2"):
         small_journal(tmp_path)
     with pytest.raises(JournalError, match="format version 99"):
         JournalReader(tmp_path)
+
+
+def test_layouts_that_are_too_long_for_the_head_are_packed(tmp_path):
+    many = {f"layout{number}": (number, SMALL) for number in range(60)}
+    log = Journal(tmp_path, "book", many, bytes_of(SMALL, CAPACITY))
+    log.append_records(records(SMALL, 1, 10))
+    log.close()
+    assert len(layout_text(many)) > files.MARK_AT
+    reader = JournalReader(tmp_path, many)
+    assert bodies_of(reader.read(1, 10)) == bodies_of(records(SMALL, 1, 10))
+    assert (reader.layouts, reader.last) == (many, 10)
+    head = files.read_head(path := files.path_of(tmp_path, 1), content := path.read_bytes())
+    assert head.text == layout_text(many)
+    for place in (files.TEXT, files.TEXT + 100):
+        hurt = bytearray(content)
+        hurt[place] ^= 1
+        with pytest.raises(JournalError, match="header is damaged"):
+            files.read_head(path, bytes(hurt))
+    with pytest.raises(JournalError, match="another layout"):
+        JournalReader(tmp_path, LAYOUTS)
+    Journal(tmp_path, "book", many, bytes_of(SMALL, CAPACITY)).close()
 
 
 def test_segments_of_another_length_follow(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ringbuf.jit import compiled
 from tests.naive.orderbook import Message
@@ -45,6 +46,7 @@ MESSAGES = st.builds(
 )
 FLAGS = st.sampled_from([0, 0, 1, 2, 3, Flag.PART, Flag.PART | Flag.UNPRINTED, Mark.BARRED])
 STREAMS = st.lists(st.tuples(MESSAGES, FLAGS), max_size=60)
+INDEXES = st.sampled_from(["sorted", "tree", "ladder", "auto"])
 QUARTERS = st.sampled_from([0, 0, 1, 2, 5, 30, -1, -6, 100, -97])  # of an hour, to the next event
 ANNOUNCED = [(Message(Event.DIRECTORY, n, n, 0, 2, 0, 1), 0) for n in range(INSTRUMENTS)]
 VENUES_COUNTED = ("venues_announced", "venues_unscaled")
@@ -90,14 +92,14 @@ def book_of(at, events: np.ndarray, options=OPTIONS, groups=None) -> tuple[Book,
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(stream=STREAMS)
-def test_the_stage_says_what_the_obvious_books_say(stream):
+@given(stream=STREAMS, index=INDEXES)
+def test_the_stage_says_what_the_obvious_books_say(stream, index):
     naive, events = NaiveBook(OPTIONS, INSTRUMENTS), events_of(stream)
     for number, event in enumerate(events, 1):
         event["sequence"] = number  # as the ring will say
         naive.take(event)
     with joint(Book, rows=INSTRUMENTS) as at:
-        stage, records = book_of(at, events)
+        stage, records = book_of(at, events, replace(OPTIONS, index=index))
         assert records.tobytes() == b"".join(naive.records)
         assert records["index"].max(initial=0) < PLAIN_MAX
         counters = at.counters("book")
@@ -110,8 +112,8 @@ def test_the_stage_says_what_the_obvious_books_say(stream):
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(data=st.data(), stream=STREAMS)
-def test_with_all_switched_on_too(data, stream):
+@given(data=st.data(), stream=STREAMS, index=INDEXES)
+def test_with_all_switched_on_too(data, stream, index):
     naive = NaiveBook(EVERYTHING, INSTRUMENTS, GROUPS)
     stream = [*ANNOUNCED, *stream]
     pauses = st.lists(QUARTERS, min_size=len(stream) - 1, max_size=len(stream) - 1)
@@ -120,7 +122,7 @@ def test_with_all_switched_on_too(data, stream):
         event["sequence"] = number
         naive.take(event)
     with joint(Book, rows=INSTRUMENTS) as at:
-        _, records = book_of(at, events, EVERYTHING, GROUPS)
+        _, records = book_of(at, events, replace(EVERYTHING, index=index), GROUPS)
         must_be_alike(records.tobytes(), b"".join(naive.records))
         beside = records[records["kind"] != Kind.DEPTH]
         assert beside["index"].max(initial=0) < outputs_max(EVERYTHING, len(GROUPS))

@@ -141,6 +141,10 @@ def another_end(block):
     window_of(block).end += 1
 
 
+def another_factor(block):
+    window_of(block).factor += 1
+
+
 def other_leaves(block):
     window_of(block).leaves = 1 << 20
 
@@ -164,6 +168,7 @@ def a_level_too_many(block):
         a_window_elsewhere,
         another_bottom,
         another_end,
+        another_factor,
         other_leaves,
         a_best_that_is_not,
         a_level_too_many,

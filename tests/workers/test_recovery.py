@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ringbuf import files, memory, ring
 from ringbuf.jit import compiled
 from ringbuf.memory import SegmentError
-from tests.workers import test_book, test_risk
+from tests.workers import test_book, test_matched, test_risk
 from tests.workers.deaths import (
     NAME,
     Case,
@@ -31,6 +31,7 @@ from tests.workers.deaths import (
     unwrite,
 )
 from tests.workers.joined import Joint, joint, turn_until_finished
+from tests.workers.matches import events_of
 from workers import recovery
 from workers.book import Book
 from workers.feeds.itch import ItchOptions
@@ -61,6 +62,16 @@ def venues_case(drawn) -> Case:
     return Case(Book, make, inputs, INSTRUMENTS)
 
 
+def orders_case(seed: int) -> Case:
+    """A book with orders of clients, some of which trade with many."""
+    asked = [*test_matched.SWEEP, *test_matched.stream_of(seed, count=30)[1:]]
+    if seed % 2:
+        asked = test_matched.stream_of(seed, count=40)
+    inputs = numbered(events_of(asked))
+    return Case(Book, lambda links: Book(test_matched.OPTIONS, INSTRUMENTS, links), inputs,
+                INSTRUMENTS)  # fmt: skip
+
+
 def risk_case(stream) -> Case:
     inputs = numbered(test_risk.records_of(stream))
     inputs["cause"] = np.arange(1, len(inputs) + 1)
@@ -73,6 +84,7 @@ STREAMS = st.lists(st.tuples(test_book.MESSAGES, st.sampled_from([0, 1, 2, 3])),
 CASES = st.one_of(
     STREAMS.map(book_case),
     st.tuples(STREAMS, st.lists(test_book.QUARTERS, min_size=42, max_size=42)).map(venues_case),
+    st.integers(0, 1 << 32).map(orders_case),
     st.lists(test_risk.TOPS, max_size=40).map(risk_case),
 )
 

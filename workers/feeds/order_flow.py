@@ -17,6 +17,7 @@ from workers.kernels.feed_counters import FEED_COUNTERS
 from workers.kernels.flow_orders import FLOW_HEADER, FLOW_MAGIC, FLOW_ORDER, decode
 from workers.records import EVENT, MATCHED, Event, Side
 
+FLOW_VERSION = 1
 HEADER_BYTES, ORDER_BYTES = FLOW_HEADER.itemsize, FLOW_ORDER.itemsize
 
 
@@ -54,18 +55,22 @@ class FlowFeed:
 
     def open(self) -> None:
         """Open the file; FeedError where it is none of this kind."""
-        self._source = open_bytes(self._options.path)
-        address, length, _ = self._source.window()
+        source = open_bytes(self._options.path)
+        address, length, _ = source.window()
         header = np.zeros(1, FLOW_HEADER)
         if length >= HEADER_BYTES:
             ctypes.memmove(header.ctypes.data, address, HEADER_BYTES)
+        wrong = ""
         if header["magic"][0] != FLOW_MAGIC:
-            raise FeedError(
-                f"feeds: flow of {self._options.path}: is no order flow of the matching-engine "
-                "benchmark: its first eight bytes are others; name another file"
-            )
-        self._left = int(header["count"][0])
-        self._source.consume(HEADER_BYTES)
+            wrong = "is no order flow of the matching-engine benchmark: its first bytes are others"
+        elif header["version"][0] != FLOW_VERSION:
+            wrong = f"is a flow of version {header['version'][0]}, only {FLOW_VERSION} can be read"
+        if wrong:
+            source.close()
+            raise FeedError(f"feeds: flow of {self._options.path}: {wrong}; name another file")
+        self._source = source
+        self._left = int(header["count"].view(np.uint32)[0])
+        source.consume(HEADER_BYTES)
 
     def fill(self, target: int, limit: int) -> int:
         """Write at most `limit` events."""
@@ -79,7 +84,7 @@ class FlowFeed:
             counters.announced += 1
             counters.events += 1
             return 1
-        address, length, final = self._source.window()
+        address, length, _ = self._source.window()
         whole = min(length // ORDER_BYTES, limit, self._left)
         written = decode(address, whole, target)
         self._source.consume(written * ORDER_BYTES)
@@ -87,19 +92,24 @@ class FlowFeed:
         counters.messages += written
         counters.events += written
         counters.bytes += written * ORDER_BYTES
+        _, rest, final = self._source.window()
         if written < whole:
-            self._end(f"message {counters.messages + 1} is of an unknown kind")
+            self._end(f"message {counters.messages + 1} is of an unknown kind", rest)
         elif self._left == 0:
             self.finished = True
-        elif final and length < ORDER_BYTES:
-            self._end(f"ends {self._left} messages before its header says")
+            if rest:
+                self._end("goes on behind the last message that its header tells of", rest)
+        elif final and rest < ORDER_BYTES:
+            self._end(f"ends {self._left} messages before its header says", rest)
             counters.truncated = 1
         return int(written)
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, rest: int) -> None:
+        """Read no further, and say why; rest: bytes at hand that nobody reads."""
         self._bad = f"{self._options.path}: {why}; what follows is left out"
         counters = at(self._counters, FEED_COUNTERS)
         counters.bad_frames += 1
+        counters.skipped_bytes += rest
         self.finished = True
 
     def _announce(self, target: int) -> None:

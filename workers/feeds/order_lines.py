@@ -2,23 +2,26 @@
 
     {"do": "list", "symbol": "ACME", "price_decimals": 2, "tick": 0.01, "lot": 1, "price": 10}
     {"do": "state", "symbol": "ACME", "state": "trading"}
-    {"do": "order", "symbol": "ACME", "id": 1, "account": 0, "side": "buy", "quantity": 100, "price": 9.99}
+    {"do": "order", "symbol": "ACME", "id": 1, "account": 0, "side": "buy", "quantity": 100,
+     "price": 9.99}                                                   (in one line)
     {"do": "order", "symbol": "ACME", "id": 2, "account": 1, "side": "sell", "quantity": 40}
     {"do": "replace", "symbol": "ACME", "id": 1, "account": 0, "quantity": 50, "price": 9.99}
     {"do": "cancel", "symbol": "ACME", "id": 1, "account": 0}
 
-A line may have the time when it happened in front: s, ms, us or ns since 1970; else it is as late
-as the one before. An order without a price is a market order. Accounts are numbers, from 0, in the
-order of [[book.matching.accounts]]. Decimals are taken exactly as they are written.
-"""  # noqa: E501
+A line may have the time when it happened in front: s, ms, us or ns since 1970; without one, or
+with an earlier one, it is as late as the line before. An order without a price is a market order.
+Accounts are numbers, from 0, in the order of [[book.matching.accounts]]. Decimals are taken exactly
+as they are written. A line that is not understood is left out, counted and told; it costs no other.
+"""
 
-from decimal import Decimal
-from typing import Annotated, Literal
+from collections.abc import Callable
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
-from workers.feeds.lines import Capture
+from workers.feeds.lines import LINE_MAX, Capture, Message, time_ns
 from workers.feeds.lobster import symbol_bytes
 from workers.feeds.outbox import Outbox
 from workers.instruments import SYMBOL_BYTES
@@ -27,12 +30,15 @@ from workers.orders import REQUEUE, STP_BITS, Condition, OrderFlag, Stp, Tif
 from workers.records import LOT_DECIMALS, MATCHED, Event, Side, State
 
 LINES_PER_FILL = 4096
-TOLD_MAX = 5  # bad lines that are told one by one
+TOLD_MAX = 120  # characters of what is wrong with a line
 LARGEST = 1 << 56
+LATEST = 1 << 62  # ns since 1970
+EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 Id = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Account = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 Decimals = Annotated[int, msgspec.Meta(ge=0, le=15)]
-Time = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
+Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
+Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=SYMBOL_BYTES, pattern=r"^[!-~]+\Z")]
 SideName = Literal["buy", "sell"]
 SIDES = {"buy": Side.BID, "sell": Side.ASK}
 TIFS = {tif.name.lower(): tif for tif in Tif}
@@ -58,7 +64,9 @@ class _Line(msgspec.Struct, tag_field="do", forbid_unknown_fields=True, kw_only=
 
 
 class _List(_Line, tag="list"):
-    symbol: Annotated[str, msgspec.Meta(min_length=1, max_length=SYMBOL_BYTES, pattern="^[!-~]+$")]
+    symbol: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=SYMBOL_BYTES, pattern=r"^[!-~]+\Z")
+    ]
     price_decimals: Decimals = 2
     lot_decimals: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
     tick: Decimal | None = None
@@ -136,15 +144,43 @@ class _Listed(msgspec.Struct):
         return _whole(value, self.lots, name)
 
 
+class _Broken(Exception):
+    """Why a line is none of ours."""
+
+
+class _Lines(Capture):
+    """A file whose lines all have something to say: none is a note about a connection."""
+
+    def message(self, line: bytes) -> Message | None:
+        line = line.strip()
+        head, _, text = line.partition(b" ")
+        happened = time_ns(head)
+        if happened is not None:
+            return happened, text.lstrip(), None
+        return (0, line, None) if line else None
+
+
 def _whole(value: Decimal, scale: int, name: str) -> int:
     """A decimal as so many parts of 1 / scale."""
     if not value.is_finite() or not -30 < value.adjusted() < 18:
         raise _Odd(f"{name} = {value} is out of range")
-    parts = value * scale
+    try:
+        parts = EXACT.multiply(value, scale)
+    except Inexact:
+        parts = Decimal("0.5")  # whatever it is, it is not whole
     whole = int(parts)
     if parts != whole or not 0 <= whole <= LARGEST:
         raise _Odd(f"{name} = {value} is no whole number of 1/{scale}, from 0 to {LARGEST}")
     return whole
+
+
+def _read(happened_ns: int, text: bytes):
+    """What a line says, in the right form."""
+    if happened_ns > LATEST:
+        raise _Odd(f"its time is later than {LATEST} ns")
+    if not text.startswith(b"{"):
+        raise _Broken("neither a JSON object nor one behind a time (s, ms, us or ns since 1970)")
+    return DECODER.decode(text)
 
 
 class OrdersFeed:
@@ -155,12 +191,12 @@ class OrdersFeed:
     def __init__(self, options: OrdersOptions, counters: int) -> None:
         self.finished = False
         self._options, self._box = options, Outbox(counters)
-        self._capture: Capture | None = None
-        self._batch: list = []
+        self._capture: _Lines | None = None
+        self._batch: list[Message] = []
         self._listed: dict[str, _Listed] = {}
-        self._time = 0
-        self._line = 0
-        self._odd: list[str] = []
+        self._time = 0  # of the line that is being read
+        self._line = 0  # its number; empty ones have none
+        self._odd, self._more = "", 0  # what is wrong with the first bad line; how many follow it
 
     @property
     def trouble(self) -> str:
@@ -168,19 +204,21 @@ class OrdersFeed:
         if self._capture is not None and self._capture.trouble:
             return self._capture.trouble
         if self._odd:
-            return f"{self._options.path}: {self._odd[0]}"
+            more = f", like {self._more} more" if self._more else ""
+            return f"{self._options.path}: {self._odd}; the line is left out{more}"
         return ""
 
     def open(self) -> None:
         """Open the file; FeedError where that cannot be."""
-        self._capture = Capture(self._options.path)
+        self._capture = _Lines(self._options.path)
 
     def fill(self, target: int, limit: int) -> int:
         """Write at most `limit` events; 0 where a stretch of lines gave none."""
         assert self._capture is not None, "open() comes first"
         box, left = self._box, LINES_PER_FILL
         while box.count < limit and left and (self._batch or self._refill()):
-            self._take(*self._batch.pop()[:2])
+            happened_ns, text, _ = self._batch.pop()
+            self._take(happened_ns, text or b"")
             left -= 1
         written = box.hand_out(target, limit)
         self.finished = self._capture.finished and not self._batch and not box.count
@@ -193,6 +231,8 @@ class OrdersFeed:
             return False
         self._batch = capture.batch()[::-1]
         tally = self._box.tally
+        for _ in range(capture.bad):
+            self._note(f"a line behind message {self._line} is longer than {LINE_MAX} bytes")
         tally["bytes"] += capture.bytes
         tally["bad_frames"] += capture.bad
         tally["skipped_bytes"] += capture.skipped
@@ -200,31 +240,36 @@ class OrdersFeed:
         tally["truncated"] = int(capture.finished and bool(capture.trouble))
         return bool(self._batch)
 
-    def _take(self, arrived_ns: int, text: bytes | None) -> None:
+    def _take(self, happened_ns: int, text: bytes) -> None:
         """Write what a line says; one that says nothing clear is counted, and told."""
-        if text is None:
-            return
         self._line += 1
-        self._time = max(self._time, arrived_ns)
-        box = self._box
-        before, announced = box.count, box.announced
+        box, before = self._box, self._time
+        count, announced = box.count, box.announced
+        self._time = max(before, happened_ns)
         try:
-            line = DECODER.decode(text)
+            line = _read(happened_ns, text)
             WRITERS[type(line)](self, line)
         except (msgspec.ValidationError, _Odd) as odd:
             box.tally["bad_values"] += 1
-            self._note(odd)
-        except (msgspec.DecodeError, UnicodeDecodeError) as odd:
+            self._leave_out(before, odd)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Broken) as odd:
             box.tally["bad_frames"] += 1
             box.tally["skipped_bytes"] += len(text)
-            self._note(odd)
-        given = box.count - before - (box.announced - announced)
+            self._leave_out(before, odd)
+        given = box.count - count - (box.announced - announced)
         box.told += min(given, 1)
         box.further += max(given - 1, 0)
 
-    def _note(self, odd: Exception) -> None:
-        if len(self._odd) < TOLD_MAX:
-            self._odd.append(f"message {self._line}: {odd}; the line is left out")
+    def _leave_out(self, time_before: int, odd: Exception) -> None:
+        self._time = time_before
+        self._note(f"message {self._line}: {odd}")
+
+    def _note(self, odd: str) -> None:
+        if self._odd:
+            self._more += 1
+            return
+        plain = "".join(letter if letter.isprintable() else "?" for letter in odd)
+        self._odd = plain if len(plain) <= TOLD_MAX else f"{plain[:TOLD_MAX]}..."
 
     def _of(self, symbol: str) -> _Listed:
         listed = self._listed.get(symbol)
@@ -317,7 +362,7 @@ class OrdersFeed:
         self.finished = True
 
 
-WRITERS = {
+WRITERS: dict[type, Callable[[OrdersFeed, Any], None]] = {
     _List: OrdersFeed._list,
     _State: OrdersFeed._state,
     _Order: OrdersFeed._order,

@@ -44,6 +44,7 @@ QUANTITY_MAX = 1 << 40
 LIVE_MAX = 1 << 61  # quantity of all orders together: no sum over a book overflows
 WORTH_MAX = 1 << 60  # price x quantity of one order
 EXPOSURE_MAX = 1 << 61  # open orders of an account, and its positions
+PARTS_MAX = 1000  # of an iceberg: what it shows at a time is no smaller a share of it
 BPS = 10_000
 BPS_MAX = 1_000_000
 
@@ -106,7 +107,9 @@ ENGINE = record(
         ("dated", "i8"),  # 1: EXPIRY has an entry of it
         ("bound", "i8"),  # the worst price that it may trade at now
         ("banded", "i8"),  # 1: the band says so, not its limit
-        ("slot", "i8"),  # its empty slot in the index less the books' address; 0: to be sought
+        ("slot", "i8"),  # the slot of the index that was last found, less the books' address; 0:
+        #                  none since slots were moved
+        ("tag", "i8"),  # and its tag
         ("accepted", "i8"),  # 0: it is new, and may still be refused
         # Where a walk over orders or levels stands.
         ("walk_rule", "i8"),
@@ -132,7 +135,7 @@ ENGINE = record(
         ("auction_last", "i8"),
         ("auction_traded", "i8"),  # 1: it is to be traded, 0: only told
         ("called", "i8"),  # 1: orders were collected for it
-        ("auction_spare", "i8", 2),
+        ("auction_spare", "i8", 1),
     ]
 )
 CHANGE = record(

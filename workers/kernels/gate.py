@@ -20,6 +20,7 @@ from workers.kernels.engine import (
     BPS,
     ENGINE,
     EXPOSURE_MAX,
+    PARTS_MAX,
     PRICE_MAX,
     RULE,
     STANDING,
@@ -119,6 +120,8 @@ def makes_no_sense(engine):
     if not 0 < header.left <= header.quantity_max or not 0 <= stop <= PRICE_MAX:
         return True
     if not 0 <= header.display <= header.quantity_max:
+        return True
+    if 0 < header.display * PARTS_MAX < header.left:
         return True
     if not 0 <= price <= PRICE_MAX or header.peg & ~PEG != 0:
         return True

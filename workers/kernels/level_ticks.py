@@ -137,8 +137,11 @@ def sound_window(levels, window_address):
         return False
     if window.step == 0 and window.end != window.bottom:
         return False
-    if window.step > 0 and window.end - window.bottom != ticks * window.step:
-        return False
+    if window.step > 0:
+        if window.end - window.bottom != ticks * window.step:
+            return False
+        if window.factor != (SPAN_MAX + window.step - 1) // window.step:
+            return False
     for number in range(leaves + (ticks >> 5)):
         bits = int(at(word_at(window_address, number), WORD).bits)
         for bit in range(32):

@@ -2,7 +2,6 @@
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import orders as pool
 from workers.kernels.auctions import start_auction
 from workers.kernels.counting import start_count
 from workers.kernels.crossing import come_to_rest, set_bound
@@ -24,9 +23,9 @@ from workers.kernels.engine import (
 from workers.kernels.exposure import opened
 from workers.kernels.gate import is_collecting, judge, judge_room
 from workers.kernels.phases import COUNT, IDLE, MEET, TRIGGER
-from workers.kernels.resting import LEVEL, level_of, slot_of
+from workers.kernels.resting import LEVEL, level_of
 from workers.kernels.telling import report, report_hand
-from workers.kernels.tickets import cancel, find_ticket, is_shown, left_of, lift, reduce
+from workers.kernels.tickets import cancel, find, is_shown, left_of, lift, reduce
 from workers.kernels.triggers import end, start_sweep
 from workers.orders import REQUEUE, TIF_MASK, Reject, Tif, Why
 from workers.records import MATCHED, Book, Event, State
@@ -155,9 +154,7 @@ def take_order(engine, books):
         return
     set_worth(engine)
     reasons = judge(engine, books, 0, 0) | judge_room(engine, books)
-    slot = slot_of(books, header.instrument, header.order)
-    header.slot = slot - books
-    if pool.occupant(slot) != 0:
+    if find(engine, books, header.instrument, header.order) != 0:
         reasons |= DUPLICATE
     if reasons != 0:
         refuse_hand(engine, reasons)
@@ -218,7 +215,7 @@ def asked_number(engine, books):
     header = at(engine, ENGINE)
     if header.rule == 0:
         return 0
-    number = find_ticket(engine, books, header.instrument, header.asked_order)
+    number = find(engine, books, header.instrument, header.asked_order)
     if number > 0 and at(ticket_at(engine, number), TICKET).account != header.asked_other:
         return 0
     return number

@@ -52,9 +52,23 @@ MARKET = int(OrderFlag.MARKET)
 
 
 @kernel
-def find_ticket(engine, books, instrument, order):
-    """The number of an order at rest, 0 where there is none."""
-    return pool.occupant(slot_of(books, instrument, order))
+def find(engine, books, instrument, order):
+    """The number of an order at rest, 0 where there is none; its place in the index is noted."""
+    header = at(engine, ENGINE)
+    tag = pool.tag_of(instrument, order)
+    slot = pool.seek(books + ORDERS_AT, tag, int(instrument), int(order))
+    header.slot, header.tag = slot - books, tag
+    return pool.occupant(slot)
+
+
+@kernel
+def slot_known(engine, books, number):
+    """The slot of an order at rest: the one that was noted, or it has to be sought."""
+    slot = books + int(at(engine, ENGINE).slot)
+    if slot > books and pool.occupant(slot) == number:
+        return slot
+    resting = at(order_at(books, number), ORDER)
+    return slot_of(books, resting.instrument, resting.order)
 
 
 @kernel
@@ -107,9 +121,9 @@ def rest(engine, books):
         hidden = int(header.left) - shown
         at(reserve_at(engine, level), RESERVE).value += hidden
     orders, instrument, order = books + ORDERS_AT, int(header.instrument), int(header.order)
-    tag = pool.tag_of(instrument, order)
-    slot = books + int(header.slot)
+    tag, slot = int(header.tag), books + int(header.slot)
     if header.slot == 0:
+        tag = pool.tag_of(instrument, order)
         slot = pool.seek(orders, tag, instrument, order)
     number = pool.claim(orders, slot, tag, instrument, order, shown)
     write_ticket(engine, number, hidden)
@@ -155,15 +169,14 @@ def lift(engine, books, number):
     header = at(engine, ENGINE)
     ticket = at(ticket_at(engine, number), TICKET)
     resting = at(order_at(books, number), ORDER)
-    instrument, order = int(resting.instrument), int(resting.order)
     shown = is_shown(engine, books, number)
     if ticket.hidden > 0:
         at(reserve_at(engine, resting.level), RESERVE).value -= ticket.hidden
         ticket.hidden = 0
-    withdraw(books, slot_of(books, instrument, order))
+    withdraw(books, slot_known(engine, books, number))
     header.slot = 0
     if shown:
-        note(engine, books, instrument)
+        note(engine, books, header.instrument)
     else:
         if ticket.peg:
             at(rule_at(engine, header.rule), RULE).pegs -= 1
@@ -176,10 +189,10 @@ def remove(engine, books, number):
     ticket = at(ticket_at(engine, number), TICKET)
     rule, left = at(engine, ENGINE).rule, left_of(engine, books, number)
     opened(engine, rule, int(ticket.account), int(ticket.side), -left, int(ticket.worth))
-    if ticket.dated:
-        resting = at(order_at(books, number), ORDER)
-        leave_date(engine, books, int(resting.order))
+    order, dated = int(at(order_at(books, number), ORDER).order), ticket.dated
     lift(engine, books, number)
+    if dated:
+        leave_date(engine, books, order)
 
 
 @kernel

@@ -25,7 +25,7 @@ from workers.kernels.gate import is_collecting
 from workers.kernels.phases import BEGIN, COUNT, EXPIRE, IDLE, INDICATE, MEET, SWEEP
 from workers.kernels.resting import LEVEL, ORDER, SIDE, levels_of, order_at
 from workers.kernels.telling import report_hand
-from workers.kernels.tickets import cancel, find_ticket, pick_up
+from workers.kernels.tickets import cancel, find, pick_up
 from workers.orders import TIF_MASK, Tif, Why
 from workers.records import Book, Event, Side, State
 
@@ -108,7 +108,7 @@ def expire(engine, books):
         header.phase = BEGIN
         return
     order = int(at(order_at(books, entry), ORDER).order)
-    number = find_ticket(engine, books, int(header.instrument), order)
+    number = find(engine, books, int(header.instrument), order)
     cancel(engine, books, number, EXPIRED)
     header.phase = EXPIRE
 
