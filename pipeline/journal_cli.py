@@ -1,5 +1,6 @@
-"""Commands about what the disk has: `corelane journal`, and `corelane order`."""
+"""Commands about what the disk has: `corelane journal`, `corelane order`, `corelane book`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -106,3 +107,28 @@ def order(
     from pipeline import order_life
 
     click.echo(order_life.show(order_life.Choice(number, folder, symbol, account), as_json))
+
+
+@click.command()
+@click.argument("symbol")
+@click.option("--pipeline", help="Which of those that run.")
+@click.option("--depth", type=click.IntRange(1), help="So many levels of each side; default: all.")
+@click.option(
+    *("--journal", "folder"),
+    type=click.Path(path_type=Path),
+    help="What journal.path names: the whole book, from what is kept.",
+)
+@click.option("--at", "event", type=SEQUENCE, help="As of this event; default: the newest.")
+@click.option("--orders", is_flag=True, help="Every order in its queue, first to trade first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def book(symbol, pipeline, depth, folder, event, orders, as_json) -> None:
+    """Show a book: the ten best levels of a running pipeline, or all of it as of any event.
+
+    A whole book is rebuilt beside the pipeline, which is not disturbed and need not run.
+    """
+    from pipeline import books, monitor
+
+    if folder is not None:
+        os.nice(monitor.NICE)  # it is work, and the stages of a busy host have none to wait for
+    wanted = books.Choice(symbol, pipeline, depth, folder, event, orders)
+    books.show(wanted, as_json)

@@ -12,7 +12,7 @@ anew, each going on where its journal ends, and every stage finds its own way ba
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -296,8 +296,13 @@ def forget_beyond(plan: Plan, end: int) -> int:
     return gone
 
 
-def replica(config: Config, plan: Plan, found: Snapshot | None = None) -> Replica:
-    """The stages of a plan between the log and the outside, in this process."""
+def replica(
+    config: Config,
+    plan: Plan,
+    found: Snapshot | None = None,
+    only: Sequence[str] = ("book", "risk"),
+) -> Replica:
+    """The stages of a plan between the log and the outside, or only some, in this process."""
     rows = config.ingest.instruments
     makers: dict[str, tuple[type[Stage], Callable[[Links], Book | Risk]]] = {
         "book": (Book, lambda links: Book(config.book, rows, links, config.consolidated)),
@@ -306,7 +311,7 @@ def replica(config: Config, plan: Plan, found: Snapshot | None = None) -> Replic
     boards = {part.name: part for part in plan.segments_of("board")}
     stages = {}
     for name, (kind, make) in makers.items():
-        if name in [stage.name for stage in plan.stages]:
+        if name in only and name in [stage.name for stage in plan.stages]:
             rings = {ring: LAYOUTS[ring] for ring in (*kind.READS, *kind.WRITES)}
             pattern = Pattern(
                 panel_text(*panel_parts(config, name)),

@@ -2,6 +2,7 @@
 
 from click import ClickException
 
+from pipeline.books import BookRefused
 from pipeline.config import ConfigError
 from pipeline.latency import LatencyRefused
 from pipeline.order_life import NoSuchOrder
@@ -32,6 +33,7 @@ CODES: dict[type[Exception], int] = {
     SinkError: 2,
     LatencyRefused: 2,
     TailRefused: 2,
+    BookRefused: 2,
     OrderRefused: 2,
     NoSuchOrder: 2,
     JournalError: 2,

@@ -38,6 +38,7 @@ COMMANDS = [
     ["journal", "tail"],
     ["journal", "export"],
     ["order"],
+    ["book"],
     ["segments"],
     ["segments", "ls"],
     ["segments", "rm"],
