@@ -63,7 +63,7 @@ PRINTED = {
     "canceled": "sequence time symbol side quantity price order_id why cause",
     "replaced": "sequence time symbol side left price order_id why cause",
     "triggered": "sequence time symbol side left price order_id cause",
-    "auction": "sequence time symbol quantity price imbalance reference auction",
+    "auction": "sequence time symbol quantity price surplus reference auction",
     "risk": "sequence time symbol portfolio value pnl var_99 es_975",
 }
 MIXED = "sequence time symbol kind what"  # records of several layouts
@@ -78,7 +78,7 @@ WIDTHS = {
     "mid": 10, "spread": 7, "microprice": 10, "vwap": 9, "volume": 9,
     "bid_venue": 2, "ask_venue": 2, "volatility": 10, "start": 18,
     "open": 9, "high": 9, "low": 9, "close": 9,
-    "left": 8, "imbalance": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
+    "left": 8, "surplus": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
     "following": 9,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
 }  # fmt: skip
@@ -298,7 +298,7 @@ GISTS = {
     "canceled": ("order {} {} {}: {}", "order_id", "side", "quantity", "why"),
     "replaced": ("order {} {} {} at {}: {}", "order_id", "side", "left", "price", "why"),
     "triggered": ("order {} {} {} at {}", "order_id", "side", "left", "price"),
-    "auction": ("{} {} at {}, imbalance {}", "auction", "quantity", "price", "imbalance"),
+    "auction": ("{} {} at {}, surplus {}", "auction", "quantity", "price", "surplus"),
     "consolidated": (
         "{} at {} | {} at {}, {}",
         "bid_quantity",

@@ -71,7 +71,7 @@ class Flag(IntEnum):
     SUSPECT = 16  # a rule of ingest would rather not believe it
 
 
-MATCHED = 2  # in a DIRECTORY's flags: orders of clients are matched here, in a book of our own
+MATCHED = 1  # in a DIRECTORY's flags: orders of clients are matched here, in a book of our own
 LOT_DECIMALS = 4  # a DIRECTORY's flags from this bit on: a lot is 10 ** -n of a unit
 
 
@@ -290,7 +290,10 @@ AUCTION = slot_record(
         *_ANSWERS,
         ("price", "i8"),  # the equilibrium price, 0: nothing would trade
         ("quantity", "i8"),  # what trades at it
-        ("imbalance", "i8"),  # bids less asks at the price that stay; above 0: more is bid
+        (
+            "surplus",
+            "i8",
+        ),  # the imbalance: bids less asks at the price that stay; above 0: more is bid
         ("reference", "i8"),  # the price that ties were decided by, 0: none
         *_TAGS,  # state: 1 where it was traded, 0 where it would be
     ]

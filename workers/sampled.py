@@ -35,6 +35,6 @@ class Sample:
         faults = BookFault(int(check(self.books, self._last, LIMIT))) & ~TOLD
         if faults:
             counters["faulty"] += 1
-            names = ", ".join(fault.name.lower() for fault in BookFault if fault & faults)
+            names = ", ".join(str(fault.name).lower() for fault in BookFault if fault & faults)
             told = f"the book of instrument {self._last} is not whole: {names}; restart book"
             self.panel.status["message"] = told.encode()[:256]

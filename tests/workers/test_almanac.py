@@ -18,7 +18,7 @@ from workers.feeds.synthetic import SyntheticOptions
 from workers.ingest import Ingest, IngestOptions
 from workers.instruments import announced
 from workers.merge import OURS
-from workers.records import EVENT, LOT_DECIMALS, Doubt, Event, Flag, State, empty
+from workers.records import EVENT, LOT_DECIMALS, MATCHED, Doubt, Event, Flag, State, empty
 from workers.reference import ReferenceOptions
 from workers.rules import Rules
 from workers.sessions import NS, DayOptions
@@ -70,7 +70,7 @@ def record_of(heard: Heard) -> np.ndarray:
     if heard.kind == Event.DIRECTORY:
         words = np.frombuffer(SYMBOLS[heard.code].ljust(24).encode(), np.int64)
         event["order"], event["other"], event["price"] = words
-        event["quantity"], event["flags"] = SCALE, 3 << LOT_DECIMALS | Flag.INFERRED
+        event["quantity"], event["flags"] = SCALE, 3 << LOT_DECIMALS | MATCHED | Flag.INFERRED
     return event
 
 
@@ -237,7 +237,7 @@ class Naive:
     def anew(self, source: int, code: int, one: int, time: int) -> None:
         event = record_of(Heard(0, code, Event.DIRECTORY))
         words = {name: int(event[name]) for name in WORDS}
-        flags = 3 << LOT_DECIMALS | Flag.SNAPSHOT
+        flags = 3 << LOT_DECIMALS | MATCHED | Flag.SNAPSHOT
         self.say(Event.DIRECTORY, one, time, source, flags=flags, **words)
         terms = self.terms.get(one, [0, 0, 0])
         if any(terms):

@@ -117,7 +117,7 @@ class Naive:
         if kind == Event.DIRECTORY:
             self.codes.setdefault(key, len(self.codes))
         self.counts["received"] += 1
-        if kind in (Event.SYSTEM, Event.POSITION):
+        if kind in (Event.SYSTEM, Event.POSITION, Event.SWITCH):
             self.newest_of[number] = max(self.newest_of[number], event.time_ns)
             return self.put(number, event, -1, kind, 0)
         if key not in self.codes or event.code == 3:

@@ -69,7 +69,7 @@ def report_auction(engine):
     record.kind, record.instrument = CALLED, header.instrument
     record.side, record.state = NO_SIDE, header.auction_traded
     record.price, record.quantity = header.auction_price, header.auction_quantity
-    record.imbalance, record.reference = header.auction_imbalance, header.auction_reference
+    record.surplus, record.reference = header.auction_imbalance, header.auction_reference
 
 
 @kernel

@@ -163,7 +163,7 @@ _CHANGED = (*_ORDER, _LIMIT, _QUANTITY, _LEFT, Column("why", "state", Shown.WHY)
 _AUCTIONS = (
     _LIMIT,
     _QUANTITY,
-    Column("imbalance", "imbalance", Shown.QUANTITY),
+    Column("surplus", "surplus", Shown.QUANTITY),
     Column("reference", "reference", Shown.QUOTE),
     Column("auction", "state", Shown.TRADED),
 )
