@@ -138,7 +138,8 @@ def test_a_tail_ends_with_the_last_wanted_records(folder):
     assert orders(folder, "--last", "2", "--where", "order_id<50") == [48, 49]
     assert len(orders(folder, "--kind", "directory")) == len(SYMBOLS)
     out = corelane("journal", "tail", folder, "book", "--kind", "top", "--last", "2").output
-    assert [line.split()[0] for line in out.splitlines()] == ["sequence", "401", "411"]
+    last = [str(n + 1) for n in range(420) if n % len(Kind) == 0][-2:]
+    assert [line.split()[0] for line in out.splitlines()] == ["sequence", *last]
 
 
 def test_a_tail_that_follows_ends_with_the_pipeline(folder, capsys):
@@ -185,7 +186,7 @@ def test_a_part_is_exported_in_slices_as_well(folder, tmp_path, monkeypatch):
     path = tmp_path / "part.parquet"
     words = ("--kind", "trade", "--symbol", "AAPL", "--from", "50", "--to", "400")
     assert corelane("journal", "export", folder, "book", path, *words).exit_code == 0
-    wanted = [n + 1 for n in range(49, 400) if n % len(Kind) == 2]
+    wanted = [n + 1 for n in range(49, 400) if n % len(Kind) == 2 and n % 2 == 0]  # AAPL
     assert table(path, "sequence") == [(sequence,) for sequence in wanted]
     assert set(table(path, "symbol, price")) == {("AAPL", 585.33)}
     assert sorted(os.listdir(tmp_path)) == ["journal", path.name]
