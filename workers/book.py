@@ -9,12 +9,10 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from ringbuf.atomics import at, prefetch_read
-from ringbuf.jit import kernel
+from ringbuf.atomics import at
 from ringbuf.panel import Equation
-from ringbuf.ring import arrived, awaited, next_free, next_unread, room, slot, stamp
-from workers import matched, whole
-from workers.answers import show_moved, take
+from workers import whole
+from workers.book_turns import turn, turn_matching
 from workers.enriched import (
     CONSOLIDATED_DEPTH,
     MEASURES_MAX,
@@ -24,21 +22,13 @@ from workers.enriched import (
     ConsolidatedOptions,
     MeasureOptions,
 )
-from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
+from workers.hop import new_hop
 from workers.keeper import COUNTERS, GIVEN, KEEPER, NOTE, NOTES_AT, PLAIN_MAX
 from workers.kernels import bars, consolidated, engine, measures, orderbook
-from workers.kernels.bookprefetch import (
-    FAR,
-    MIDDLE,
-    NEAR,
-    prefetch_index,
-    prefetch_level,
-    prefetch_order,
-)
 from workers.kernels.levels import Index
 from workers.kernels.orderbook import Outcome
-from workers.matched import MatchingOptions, concerned, serve, step_max
-from workers.records import EVENT, lined
+from workers.matched import MatchingOptions, step_max
+from workers.records import lined
 from workers.sampled import Sample
 from workers.stage import TURN_RECORDS, Links, Stage
 
@@ -101,6 +91,7 @@ class Book(Stage):
         if options.matching:
             self.settings = options.matching.settings(self.limits)
             self.books_limits = engine.books_limits(self.settings)
+        self._turn = turn_matching if self.settings else turn
 
     def open(self) -> None:
         """Lay out the books and the notes."""
@@ -116,7 +107,7 @@ class Book(Stage):
         self.bind(self.links)
         rows = self.notes[NOTES_AT:].view(NOTE)
         self.causes = rows["cause"]
-        turn(self.keeper, self.reader, self.writer, 0, 0)  # compiled before it is needed
+        self._turn(self.keeper, self.reader, self.writer, 0, 0)  # compiled before it is needed
 
     def _beside(self) -> dict[str, np.ndarray]:
         """Room for what is switched on beside the books."""
@@ -183,7 +174,7 @@ class Book(Stage):
 
     def turn(self, patience: int) -> int:
         """Fold in what has arrived; ends when the log has ended."""
-        work = int(turn(self.keeper, self.reader, self.writer, TURN_RECORDS, patience))
+        work = int(self._turn(self.keeper, self.reader, self.writer, TURN_RECORDS, patience))
         if self.sample:
             self.sample.look(self.causes)
         if work == 0:
@@ -212,82 +203,3 @@ def outputs_max(options: BookOptions, groups: int) -> int:
         return most
     measured = bool(options.measures)
     return max(most, step_max(measured + bool(groups), 2 * measured, 4 * len(options.bars)))
-
-
-@kernel
-def turn(state, reader, writer, limit, patience):
-    """Take up to `limit` events, with up to `patience` empty looks in between; return how many.
-
-    Levels of a whole book that is shown use the limit up as events do.
-    """
-    keeper = at(state, KEEPER)
-    first = sequence = next_unread(reader)
-    keeper.target = next_free(writer)
-    known = sequence - 1  # everything up to here is known to have arrived
-    free = shown = 0
-    while sequence - first < limit:
-        if known < sequence and not awaited(reader, sequence):
-            let_go(reader, sequence - 1, writer, keeper.target - 1)
-            show_moved(state)
-            patience = wait_for(reader, sequence, patience)
-            if patience == 0:
-                break
-        if free < keeper.room:
-            free = room(writer, keeper.target, limit)
-            if free < keeper.room:
-                at(keeper.counters, COUNTERS).full += 1
-                break
-        event = at(slot(reader, sequence), EVENT)
-        if not at_work(state):
-            pick_up(state, reader, sequence)
-        if whole.at_work(state):
-            given = whole.show(state, writer, event, free)
-            limit -= given
-            shown = 1
-        else:
-            given = step(state, writer, event)
-        free -= given
-        if at_work(state):
-            continue
-        if is_time_to_let_go(sequence):
-            let_go(reader, sequence, writer, keeper.target - 1)
-        sequence += 1
-        known = ask_ahead(keeper.book, reader, sequence, max(known, sequence - 1))
-    let_go(reader, sequence - 1, writer, keeper.target - 1)
-    show_moved(state)
-    return max(sequence - first, shown)
-
-
-@kernel
-def at_work(state):
-    """Whether there is more to do for the event that was taken last."""
-    return matched.at_work(state) or whole.at_work(state)
-
-
-@kernel
-def step(state, writer, event):
-    """Have an event taken, or matching do its next step; how many records it gave."""
-    keeper = at(state, KEEPER)
-    if concerned(keeper, event):
-        given = serve(state, writer, event)
-        if matched.at_work(state):
-            return given
-    else:
-        given = take(state, writer, event)
-    if keeper.whole:
-        whole.begin_if_due(state, event)
-    return given
-
-
-@kernel
-def ask_ahead(book, reader, sequence, known):
-    """Ask for what the events that wait will need; return the last that is known to be there."""
-    while known < sequence + FAR and arrived(reader, known + 1):
-        known += 1
-        prefetch_read(stamp(reader, known))
-        prefetch_index(book, at(slot(reader, known), EVENT))
-    if sequence + MIDDLE <= known:
-        prefetch_order(book, at(slot(reader, sequence + MIDDLE), EVENT))
-    if sequence + NEAR <= known:
-        prefetch_level(book, at(slot(reader, sequence + NEAR), EVENT))
-    return known

@@ -4,7 +4,7 @@ from ringbuf.atomics import at
 from ringbuf.histogram import HISTOGRAM
 from ringbuf.jit import kernel
 from tests.crashes.toy import turn as toy_turn
-from workers.book import turn as book_turn
+from workers.book_turns import turn as book_turn
 from workers.hop import HOP
 from workers.keeper import KEEPER
 from workers.risk import DESK
