@@ -335,6 +335,18 @@ class Observer:
             length -= len(part)
         return whole[max(len(whole) - count, 0) :]
 
+    def newest(self, layout: str, by: str = "instrument") -> np.ndarray:
+        """The newest record of one layout for each value of a field, of those that came since the
+        last look, in order of sequence. Records of other layouts are passed over, too.
+        """
+        written = int(self.writer["written"])
+        found = self.select(np.zeros(0, self.dtype), layout)
+        while len(part := self.poll()):
+            found = last_of_each(found, self.select(part, layout), by)
+            if self.next > written:
+                break
+        return found
+
     @property
     def closed(self) -> bool:
         """True when the writer has said that nothing will follow."""
@@ -342,6 +354,14 @@ class Observer:
 
     def close(self) -> None:
         self.segment.close()
+
+
+def last_of_each(older: np.ndarray, newer: np.ndarray, by: str) -> np.ndarray:
+    """The last record for each value of a field, in the order of the records."""
+    whole = np.zeros(len(older) + len(newer), older.dtype)  # concatenate() would pack the fields
+    whole[: len(older)], whole[len(older) :] = older, newer
+    _, places = np.unique(whole[by][::-1], return_index=True)
+    return whole[np.sort(len(whole) - 1 - places)]
 
 
 def observe(pipeline: str, part: str) -> Observer:

@@ -37,10 +37,12 @@ SINK_COUNTERS = record(
         ("written", "i8"),
         ("filtered", "i8"),  # of kinds that the sink is not asked to keep
         ("skipped", "i8"),  # stored already, before a restart
+        ("conflated", "i8"),  # a newer one of the same interval stands for them
+        ("pending", "i8"),  # of an interval that is not over yet
     ]
 )
 
-SINK_FIELDS = ("written", "filtered", "skipped")
+SINK_FIELDS = ("written", "filtered", "skipped", "conflated", "pending")
 
 
 class PublisherOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -84,7 +86,7 @@ class Publisher(Stage):
         """What must balance: what came in, and what became of it at every sink."""
         equations: list[Equation] = [(["publisher.received"], ["publisher.book", "publisher.risk"])]
         for n in range(parts):
-            out = [f"sink{n}.written", f"sink{n}.filtered", f"sink{n}.skipped"]
+            out = [f"sink{n}.{field}" for field in SINK_FIELDS]
             equations.append((["publisher.received"], out))
         return equations
 
@@ -131,7 +133,7 @@ class Publisher(Stage):
         self.before = []
         for n, sink in enumerate(self.sinks):
             shown = self.links.panel.counters[f"sink{n}"]
-            before = {name: int(shown[name]) for name in SINK_FIELDS}
+            before = {name: int(shown[name]) for name in SINK_FIELDS} | {"pending": 0}
             caught_up = sum(getattr(sink, name) for name in SINK_FIELDS)
             before["skipped"] -= sum(before.values()) + caught_up - int(self.tally["received"])
             self.before.append(before)
@@ -177,6 +179,7 @@ class Publisher(Stage):
         """Make everything durable and finish the files."""
         for sink in self.sinks:
             sink.close()
+        self._count()  # what was pending has found its place
         for reader in self.readers.values():
             reader.close()
 

@@ -138,8 +138,8 @@ def test_a_tail_ends_with_the_last_wanted_records(folder):
     assert orders(folder, "--last", "2", "--where", "order_id<50") == [48, 49]
     assert len(orders(folder, "--kind", "directory")) == len(SYMBOLS)
     out = corelane("journal", "tail", folder, "book", "--kind", "top", "--last", "2").output
-    last = [str(n + 1) for n in range(420) if n % len(Kind) == 0][-2:]
-    assert [line.split()[0] for line in out.splitlines()] == ["sequence", *last]
+    tops = [str(n + 1) for n in range(420) if n % len(Kind) == 0]
+    assert [line.split()[0] for line in out.splitlines()] == ["sequence", *tops[-2:]]
 
 
 def test_a_tail_that_follows_ends_with_the_pipeline(folder, capsys):

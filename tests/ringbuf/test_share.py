@@ -4,6 +4,8 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ringbuf import memory, ring
 from ringbuf.memory import FOLDER, HEADER, SegmentError
@@ -240,6 +242,51 @@ def test_an_observer_needs_no_code_of_the_writers(book):
     assert onlooker.select(records, "quote")["bid"].tolist() == [4, 5]
     with pytest.raises(SegmentError, match="has no records 'order'; it has quote, trade"):
         onlooker.select(records, "order")
+
+
+@given(
+    looks=st.lists(
+        st.lists(st.tuples(st.sampled_from(["trade", "quote"]), st.integers(0, 4)), max_size=40),
+        max_size=6,
+    )
+)
+def test_newest_gives_the_last_of_each_since_the_last_look(looks):
+    pipeline = f"newest-{os.getpid()}"
+    create_ring(pipeline, "book", LAYOUTS, CAPACITY, ["reader"]).close()
+    try:
+        writer, onlooker = RingWriter(pipeline, "book", LAYOUTS), observe(pipeline, "book")
+        reader, sequence = RingReader(pipeline, "book", LAYOUTS, "reader"), 0
+        for look in looks:
+            wanted = {}
+            for layout, key in look:
+                sequence += 1
+                records = trades(sequence, 1) if layout == "trade" else quotes(sequence, 1)
+                records.view(TRADE)["quantity"] = key
+                writer.push(records)
+                if layout == "trade":
+                    wanted[key] = sequence
+            drain(reader)
+            found = onlooker.newest("trade", "quantity")
+            assert found.dtype == TRADE
+            assert found["sequence"].tolist() == sorted(wanted.values())
+            assert dict(zip(found["quantity"].tolist(), found["price"].tolist(), strict=True)) == (
+                wanted
+            )
+        with pytest.raises(SegmentError, match="has no records 'order'"):
+            onlooker.newest("order")
+    finally:
+        for name in memory.names(pipeline):
+            memory.unlink(name)
+
+
+def test_a_look_at_the_newest_that_came_too_late_says_what_it_missed(book):
+    writer, readers, onlooker = RingWriter(*book, LAYOUTS), readers_of(book), observe(*book)
+    for first in range(1, 300, 60):
+        writer.push(trades(first, 60))
+        drain(*readers)
+    found = onlooker.newest("trade", "price")
+    assert onlooker.missed == 300 - len(found) > 0
+    assert found["price"].tolist() == list(range(301 - len(found), 301))
 
 
 def test_latest_gives_the_newest_records(book):

@@ -29,7 +29,7 @@ from workers.sinks.sink import (
     run_path,
     sort_out,
 )
-from workers.sinks.tables import DEFAULT_KINDS, TABLES, Shown, check_kinds
+from workers.sinks.tables import DEFAULT_KINDS, TABLES, Shown, check_interval, check_kinds
 from workers.sinks.values import Scales, values_of
 
 STANDARD_OUTPUT = "-"
@@ -45,15 +45,20 @@ class JsonLinesOptions(
     holds one run.
     kinds: which records to write: top, level, trade, status, risk; where the book says more, quote,
     flow, bar, bar_flow, consolidated.
+    conflate_ms: of the best prices only the newest in each interval is written; left out: all are.
     """
 
     path: str
     kinds: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_KINDS))
+    conflate_ms: float | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)
         if not self.path:
             raise ValueError('path is empty: name a file, or "-" for standard output')
+        check_interval(self.conflate_ms)
+        if self.conflate_ms is not None and self.path == STANDARD_OUTPUT:
+            raise ValueError("conflate_ms: what is pending has no place beside standard output")
 
 
 class _Cursor(msgspec.Struct):
@@ -97,6 +102,8 @@ LINES = {
 class JsonLines:
     """Writes records as JSON lines."""
 
+    conflated = pending = 0
+
     def __init__(self, options: JsonLinesOptions):
         self.options = options
         self.resumable = options.path != STANDARD_OUTPUT
@@ -127,6 +134,10 @@ class JsonLines:
     def resume(self, ring: str) -> int:
         """The last sequence of the ring that has a line or needs none; 0 on standard output."""
         return self._last.setdefault(ring, 0)
+
+    def beside(self, ring: str) -> Path:
+        """A file for what is not settled yet of a ring."""
+        return self._path.with_name(f"{self._path.name}.{ring}.pending")
 
     def put(self, ring: str, records: np.ndarray) -> None:
         """Write the lines of a slice, all of them or none."""

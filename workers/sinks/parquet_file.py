@@ -33,8 +33,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from ringbuf.durable import replace_file, settle, sync_folder, write_all
-from workers.records import TOP
+from ringbuf.durable import replace_file, settle, sync_folder
 from workers.sinks.part_ages import check_age, remove_old
 from workers.sinks.sink import (
     Instruments,
@@ -47,13 +46,12 @@ from workers.sinks.sink import (
     run_path,
     sort_out,
 )
+from workers.sinks.spool import Spool
 from workers.sinks.sql import select
-from workers.sinks.tables import DEFAULT_KINDS, TABLES, Table, check_kinds
+from workers.sinks.tables import DEFAULT_KINDS, TABLES, Table, check_interval, check_kinds
 
 if TYPE_CHECKING:  # it takes longer to load than all else: only who writes or reads Parquet does
     import duckdb
-
-RECORD = TOP.itemsize  # bytes of every record on a ring
 
 
 class ParquetOptions(
@@ -67,6 +65,7 @@ class ParquetOptions(
     rows_per_file: records of a ring, of all kinds, that make a set of part files.
     seconds_per_file: part files are written this often even when there are fewer records.
     keep_days: part files that were written so long ago are removed; left out: none is.
+    conflate_ms: of the best prices only the newest in each interval is kept; left out: all are.
     """
 
     path: str
@@ -74,6 +73,7 @@ class ParquetOptions(
     rows_per_file: int = 1_000_000
     seconds_per_file: float = 60.0
     keep_days: float | None = None
+    conflate_ms: float | None = None
 
     def __post_init__(self) -> None:
         check_kinds(self.kinds)
@@ -82,61 +82,7 @@ class ParquetOptions(
         if self.rows_per_file < 1 or self.seconds_per_file <= 0:
             raise ValueError("rows_per_file and seconds_per_file must be above 0")
         check_age(self.keep_days)
-
-
-class Spool:
-    """Records of one ring in a file, at their place: a repeated write changes nothing."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.count = 0
-        self._dirty = False
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def recover(self, stored: int) -> int:
-        """Keep what a crash left whole and in order beyond a sequence; the last sequence kept."""
-        self.count = os.fstat(self._descriptor).st_size // RECORD
-        sequence = np.concatenate([[stored], self.records()["sequence"]])
-        broken = np.flatnonzero(sequence[1:] <= sequence[:-1])
-        self.count = int(broken[0]) if len(broken) else self.count
-        os.ftruncate(self._descriptor, self.count * RECORD)
-        self._dirty = True
-        return int(sequence[self.count])
-
-    def append(self, records: np.ndarray) -> None:
-        """Add records; after an error the spool is as it was."""
-        os.lseek(self._descriptor, self.count * RECORD, os.SEEK_SET)
-        try:
-            write_all(self._descriptor, records.view(np.uint8).data)
-        except OSError:
-            os.ftruncate(self._descriptor, self.count * RECORD)
-            raise
-        self.count += len(records)
-        self._dirty = True
-
-    def records(self) -> np.ndarray:
-        """All records, as TOP, read from the file."""
-        # Read, not mapped: a bad disk or a foreign hand is an error here, not a SIGBUS.
-        records = np.fromfile(self.path, TOP, self.count)
-        if len(records) < self.count:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return records
-
-    def sync(self) -> None:
-        """Make the records durable."""
-        if self._dirty:
-            os.fdatasync(self._descriptor)
-            self._dirty = False
-
-    def clear(self) -> None:
-        """Forget the records."""
-        os.ftruncate(self._descriptor, 0)
-        self.count = 0
-        self._dirty = True
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._descriptor)
+        check_interval(self.conflate_ms)
 
 
 @dataclass
@@ -153,6 +99,7 @@ class ParquetFile:
     """Keeps records as Parquet files."""
 
     resumable = True
+    conflated = pending = 0
 
     def __init__(self, options: ParquetOptions):
         self.options = options
@@ -190,6 +137,10 @@ class ParquetFile:
                 raise refusal(self._folder / ring, error) from error
             self._rings[ring] = _Ring(ring, spool, last, time.monotonic())
         return self._rings[ring].last
+
+    def beside(self, ring: str) -> Path:
+        """A file for what is not settled yet of a ring."""
+        return self._folder / f"{ring}.pending"
 
     def put(self, ring: str, records: np.ndarray) -> None:
         """Append a slice to the spool, and make part files of the spool when it is full."""

@@ -1,5 +1,6 @@
 """The sinks there are: a line here and a file beside it make one more."""
 
+from workers.sinks.conflating import Conflating
 from workers.sinks.json_lines import JsonLines, JsonLinesOptions
 from workers.sinks.parquet_file import ParquetFile, ParquetOptions
 from workers.sinks.sink import Sink
@@ -10,4 +11,5 @@ SinkOptions = ParquetOptions | JsonLinesOptions
 
 def build(options: SinkOptions) -> Sink:
     """The sink that some options ask for."""
-    return SINKS[type(options)](options)
+    sink: Sink = SINKS[type(options)](options)
+    return Conflating(sink, options.conflate_ms) if options.conflate_ms else sink

@@ -59,12 +59,17 @@ class Sink(Protocol):
     written: int  # records stored since open
     filtered: int  # records of kinds that are not stored
     skipped: int  # records that were stored before
+    conflated: int  # records that a newer one of the same interval stands for
+    pending: int  # records of an interval that is not over yet
 
     def open(self, run: Run) -> None:
         """Make ready for the records of a run; SinkError where the place is not usable."""
 
     def resume(self, ring: str) -> int:
         """The last sequence of the ring that needs no more delivery, 0 where there is none."""
+
+    def beside(self, ring: str) -> Path:
+        """A file beside what is stored, for what is not settled yet of a ring; after open."""
 
     def put(self, ring: str, records: np.ndarray) -> None:
         """Take a slice of a ring: 64-byte records in order of sequence; the slice is copied."""

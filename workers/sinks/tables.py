@@ -224,6 +224,14 @@ def reasons_text(reasons: int) -> str:
 DEFAULT_KINDS = ("top", "trade", "risk")
 
 
+def check_interval(conflate_ms: float | None) -> None:
+    """ValueError for what is no interval."""
+    if conflate_ms is not None and not 0.001 <= conflate_ms <= 86_400_000:
+        raise ValueError(
+            f"conflate_ms = {conflate_ms}: give 0.001 to 86400000, or leave it out for every record"
+        )
+
+
 def check_kinds(kinds: Iterable[str]) -> None:
     """ValueError, naming the choice, where a kind is unknown or there is none."""
     kinds = list(kinds)
