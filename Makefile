@@ -33,6 +33,7 @@ nightly: $(VENV)/ready  ## interleavings, simulated deaths, damaged files and fe
 	$(PY) -m tests.crashes.main
 	$(PY) -m tests.ringbuf.damage
 	$(PY) -m tests.fuzz.main
+	$(PY) -m tests.workers.match_fuzz 1000000
 	$(PY) -m tests.pipeline.scenes
 	$(PY) -m tests.kills.main
 	CORELANE_KILLS=2000 $(PY) -m pytest -s tests/ringbuf/test_ring_kills.py

@@ -113,7 +113,8 @@ class Naive:
         self.doubtful, self.shown = set(), set()
         self.states: dict[int, State] = {}
         self.newest, self.day = 0, None
-        self.clock = 0  # of events that were refused, too
+        self.now = 0  # of the last turn, which a refused event may have brought about, too
+        self.as_of: dict[bool, int] = {}  # the time that the states of a schedule are of
         queues = [list(events) for events in sources]
         while any(queues):
             _, number = min((queue[0].hour, n) for n, queue in enumerate(queues) if queue)
@@ -122,9 +123,10 @@ class Naive:
 
     def take(self, number: int, heard: Heard, following: Heard | None) -> None:
         time = heard.hour * HOUR
-        if time > 0:
-            self.clock = max(self.clock, time)
-            self.turn(self.clock)
+        if time > 0 and self.is_due(time):
+            self.now = max(self.now, self.newest, time)
+            self.as_of = dict.fromkeys(self.as_of, self.now)
+            self.turn(self.now)
         key = number, heard.code
         if heard.kind == Event.DIRECTORY and key not in self.numbers:
             self.numbers[key] = len(self.numbers)
@@ -194,10 +196,19 @@ class Naive:
         if code == 1 and with_terms and self.setting.reference:
             order, other, price = (5, 10, 1200) if number == 0 else (0, 2 * LOT, 0)
             self.say(Event.TERMS, one, self.newest, order=order, other=other, price=price)
-        state = self.phase(one, self.clock)
+        clock = max(self.newest, self.now)
+        state = self.phase(one, clock)
         if state is not None:
+            self.as_of.setdefault(code == 2, clock)
             self.states[one] = state
             self.say(Event.STATUS, one, self.newest, flags=state)
+
+    def is_due(self, time: int) -> bool:
+        """Whether an event of this time is behind the end of a day, or of a phase of anybody's."""
+        if self.setting.day and (self.day is None or time // DAY > self.day):
+            return True
+        codes = {one: code for (_, code), one in self.numbers.items()}
+        return any(self.begin(one, time) > self.as_of[codes[one] == 2] for one in self.states)
 
     def turn(self, time: int) -> None:
         day = time // DAY
