@@ -264,6 +264,17 @@ def test_a_late_join_doubts_every_instrument():
     assert [e for e in found if e[2] != Event.STALE] == itch.events(some)[0]
 
 
+def test_doubt_is_told_before_another_session_begins():
+    feed, some = Mold(late=True, renew=True), plain_messages(7, 20)
+    feed.put([(0, mold.packet(100, some[:1]))], 0)  # it announces, and nothing follows
+    feed.put([(0, mold.packet(1, some, OTHER))], MS)
+    found = feed.tuples()
+    told = [(event[2], event[4]) for event in found[:4]]
+    assert told[0][0] == Event.DIRECTORY
+    assert told[1:] == [(Event.STALE, Doubt.NO_SNAPSHOT), (Event.CLEAR, 0), (Event.FRESH, 0)]
+    assert found[4:] == itch.events(some)[0]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5, 64])
 def test_going_on_from_any_position_gives_the_same_log(limit):
     some = [m for m in plain_messages(8, 40) if m[:1] != b"R"]  # announced by their first order

@@ -14,7 +14,8 @@ from workers.feeds.bytes_in import ByteSource, open_bytes
 
 CHUNK = 1 << 18  # bytes split into lines at once
 LINE_MAX = 1 << 26  # a longer line is skipped
-NS_DIGITS = 19  # of a time in ns, from 2001 to 2286
+NS_DIGITS = 19  # of a time in ns, from 2001 on
+LATEST_NS = 4_102_444_800 * 10**9  # the year 2100
 DIGITS = (10, 13, 16, 19)  # of a time in s, ms, us, ns
 JOINED, SENT, ANSWERED = b"<->", b"<-", b"->"
 
@@ -114,11 +115,13 @@ class Capture:
 
 
 def time_ns(text: bytes) -> int | None:
-    """Nanoseconds since 1970 of a count of s, ms, us or ns, with or without a fraction."""
-    if text.isdigit():
-        return int(text.ljust(NS_DIGITS, b"0")) if len(text) in DIGITS else None
+    """Nanoseconds since 1970 of a count of s, ms, us or ns, with or without a fraction.
+
+    None for what is none of these, or behind the year 2100.
+    """
     whole, _, fraction = text.removesuffix(b":").partition(b".")
     digits = whole + fraction
-    if len(whole) in DIGITS and digits.isdigit():
-        return int(digits.ljust(NS_DIGITS, b"0")[:NS_DIGITS])
-    return None
+    if len(whole) not in DIGITS or not digits.isdigit():
+        return None
+    found = int(digits.ljust(NS_DIGITS, b"0")[:NS_DIGITS])
+    return found if found < LATEST_NS else None

@@ -236,7 +236,7 @@ def join(state, address, sequence):
     itch = at(int(header.itch), ITCH_STATE)
     header.session, header.session_end = load_word(address), load_u16(address + 8)
     header.joined = 1
-    itch.doubt = 0
+    itch.doubt = itch.untold = 0
     if not header.dated:
         itch.midnight_ns = header.now_ns // DAY_NS * DAY_NS
     header.last_ns = max(header.last_ns, itch.midnight_ns)

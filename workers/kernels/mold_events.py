@@ -9,7 +9,7 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from workers.kernels.arbiter import ARBITER, OVERRUN, frame_length, offer, pass_over, ready, take
 from workers.kernels.feed_counters import FEED_COUNTERS
-from workers.kernels.itch import CODES, decode, sweep
+from workers.kernels.itch import CODES, decode, sweep, tell_doubt
 from workers.kernels.itch_frames import ITCH_STATE, PREFIX
 from workers.kernels.mold import (
     CLEAR,
@@ -35,12 +35,15 @@ def receive(state, now_ns, target, limit):
     Where fewer are written, all packets are done with and what is due by now is done.
     """
     header = at(state, MOLD)
+    itch = at(int(header.itch), ITCH_STATE)
     header.now_ns = max(header.now_ns, now_ns)
     written = 0
     while written < limit:
         here = target + written * EVENT_SIZE
         if header.stretch_bytes > 0:
             written += read_stretch(state, here, limit - written)
+        elif itch.untold > 0 and header.skip == 0:  # before another session makes it mean another
+            written += tell_doubt(int(header.itch), here)
         elif header.sweep < SWEPT:
             written += go_on_sweeping(state, here, limit - written)
         elif header.messages > 0 or header.packet < header.packets:
