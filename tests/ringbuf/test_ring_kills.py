@@ -149,8 +149,14 @@ def test_nothing_is_lost_doubled_or_torn_by_kills(line):
     onlooker = observe(*line.place)
     children = [fork(task) for task in line.tasks]
     positions, killed = [0] * 4, [0] * 4
-    while sum(killed) < KILLS or min(killed) < KILLS // 8:
-        time.sleep(chance.uniform(0, 0.004))
+
+    def awake() -> bool:
+        return min(int(line.slept[0]), int(onlooker.writer["wakes"])) <= KILLS // 8
+
+    while (few := sum(killed) < KILLS or min(killed) < KILLS // 8) or (
+        awake() and sum(killed) < 10 * KILLS  # who is killed too soon comes to no sleep
+    ):
+        time.sleep(chance.uniform(0, 0.004 if few else 0.1))
         victim = chance.randrange(4)
         kill(children[victim])
         killed[victim] += 1
