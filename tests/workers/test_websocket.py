@@ -114,7 +114,8 @@ def test_binance_comes_out_as_the_capture(name, lag, tmp_path):
     )  # fmt: skip
     listener, last = Listener(options), truth.updates[-1]["u"]
     exchange.steady = lambda: (
-        not listener.books.doubts[0] and listener.last >= truth.updates[exchange.sent]["u"]
+        not listener.books.doubts.get(0, True)
+        and listener.last >= truth.updates[exchange.sent]["u"]
     )
     try:
         listener.until(lambda: listener.last >= last and not listener.books.doubts[0])
