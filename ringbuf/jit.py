@@ -26,6 +26,9 @@ from ringbuf.host import steady_counter
 
 ROOT = Path(__file__).parent.parent
 FLAGS = {"error_model": "numpy"}
+# LLVM's measure of what it may put into a caller instead of calling it (its own: 225). Kernels are
+# many and small; a call between them costs up to twenty stores, which wait behind a ring's.
+INLINE = 3000
 # Every store that others may see counts down a budget, at whose end the program "dies": for tests.
 TICKS = os.environ.get("CORELANE_TICKS") == "1"
 # An import line: what stands behind "import", or the dots, the module and the names of "from".
@@ -41,6 +44,9 @@ DAYS_KEPT = 30  # a folder of machine code that nobody asked for this long is re
 
 class UnsafeCache(RuntimeError):
     """The kernel cache could be written by somebody else: it holds pickles, so it is not used."""
+
+
+binding.set_option("corelane", f"-inline-threshold={INLINE}")
 
 
 def compiled() -> bool:
@@ -108,6 +114,7 @@ def source_digest(module: str) -> str:
     """What the machine code of a module's kernels depends on, as 16 hex digits."""
     environment = (
         FLAGS,
+        INLINE,
         TICKS,
         numba.config.BOUNDSCHECK,
         sys.flags.optimize,
