@@ -26,9 +26,11 @@ from ringbuf.host import steady_counter
 
 ROOT = Path(__file__).parent.parent
 FLAGS = {"error_model": "numpy"}
-# LLVM's measure of what it may put into a caller instead of calling it (its own: 225). Kernels are
-# many and small; a call between them costs up to twenty stores, which wait behind a ring's.
-INLINE = 3000
+# LLVM's measure of what it may put into a caller instead of calling it. A module whose kernels are
+# the entrance to many small ones may set another by the name INLINE: a call costs up to twenty
+# stores, which wait behind a ring's. For all modules it would make each first start half as long
+# again.
+INLINE = 250
 # Every store that others may see counts down a budget, at whose end the program "dies": for tests.
 TICKS = os.environ.get("CORELANE_TICKS") == "1"
 # An import line: what stands behind "import", or the dots, the module and the names of "from".
@@ -44,9 +46,6 @@ DAYS_KEPT = 30  # a folder of machine code that nobody asked for this long is re
 
 class UnsafeCache(RuntimeError):
     """The kernel cache could be written by somebody else: it holds pickles, so it is not used."""
-
-
-binding.set_option("corelane", f"-inline-threshold={INLINE}")
 
 
 def compiled() -> bool:
@@ -189,15 +188,35 @@ class SharedCache(FunctionCache):
             self.turn = None
 
 
+class Inlining:
+    """How much LLVM puts into callers: one setting of the process; compilations lie in each other."""
+
+    def __init__(self) -> None:
+        self.set(INLINE)
+
+    def set(self, threshold: int) -> int:
+        """Set it; return what it was."""
+        before = getattr(self, "threshold", threshold)
+        self.threshold = threshold
+        binding.set_option("corelane", f"-inline-threshold={threshold}")
+        return before
+
+
+INLINING = Inlining()
+
+
 def cached(function):
     """A compiled function whose machine code goes to the folder that is set now."""
     made = numba.njit(**FLAGS)(function)
     shared, compile_ = SharedCache(function), made.compile
+    threshold = function.__globals__.get("INLINE", INLINE)
 
     def compile_in_turn(signature):
+        before = INLINING.set(threshold)
         try:
             return compile_(signature)
         finally:
+            INLINING.set(before)
             shared.leave()
 
     made._cache, made.compile = shared, compile_in_turn

@@ -72,6 +72,7 @@ ORDER, SWITCH = int(Event.ORDER), int(Event.SWITCH)
 STATUS, DIRECTORY = int(Event.STATUS), int(Event.DIRECTORY)
 CLEAR, TERMS = int(Event.CLEAR), int(Event.TERMS)
 WHY_FOK = int(Why.FOK)
+INLINE = 3000  # all of matching comes together here
 
 
 @kernel
