@@ -127,7 +127,7 @@ def marked(hits: object) -> np.ndarray:
 
 
 def independence(pairs: Transitions) -> Outcome:
-    """Is a hit as likely after a hit as after a calm day? Christoffersen 1998; one degree of freedom.
+    """Is a hit as likely after a hit as after calm? Christoffersen 1998; one degree of freedom.
 
     Zero cells are no difficulty: 0 ln 0 is 0.
     """
