@@ -4,7 +4,7 @@
     found = monte_carlo.measure(covariance, book, 0.99, Plan(seed=7, paths=100_000))
     found.value_at_risk, found.value_at_risk_error
 
-A book is any function from shocks, float64 [paths, factors], to profits, float64 [paths]: a full
+A book is any function from shocks, float64 [factors, paths], to profits, float64 [paths]: a full
 revaluation of options is one that prices them at each path. It must take each path for itself.
 Shocks are normal with mean 0 and the covariance given; what had to be repaired in it is told in
 `Result.salvaged`.
@@ -24,8 +24,8 @@ from scipy.stats import qmc
 
 from workers import conventions, covariance
 from workers.covariance import Salvaged
+from workers.kernels import draws
 from workers.kernels import monte_carlo as kernels
-from workers.kernels import normals
 from workers.quantiles import MeasureError, checked, exact, tail_size
 
 Book = Callable[[np.ndarray], np.ndarray]
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     paths: int = 100_000
     portfolio: int = 0
     first: int = 0
-    chunk: int = 4096  # paths at a time: for memory and caches, without influence on the result
+    chunk: int = 1024  # paths at a time: for memory and caches, without influence on the result
 
 
 class Result(NamedTuple):
@@ -75,7 +75,7 @@ def linear(exposures: object) -> Book:
 
     def book(shocks: np.ndarray) -> np.ndarray:
         check_factors(shocks, len(held))
-        profits = np.zeros(len(shocks))
+        profits = np.zeros(shocks.shape[1])
         kernels.add_linear(shocks, held, profits)
         return profits
 
@@ -88,7 +88,7 @@ def grown(exposures: object) -> Book:
 
     def book(shocks: np.ndarray) -> np.ndarray:
         check_factors(shocks, len(held))
-        profits = np.zeros(len(shocks))
+        profits = np.zeros(shocks.shape[1])
         kernels.add_grown(shocks, held, profits)
         return profits
 
@@ -102,10 +102,11 @@ def quadratic(delta: object, gamma: object) -> Book:
     if bend.shape != (len(slope), len(slope)):
         raise MeasureError(f"gamma: shape {bend.shape}: give {len(slope)} rows of {len(slope)}")
     checked(bend.ravel(), "gamma")
+    bend = (bend + bend.T) / 2  # the same sums, and half of them
 
     def book(shocks: np.ndarray) -> np.ndarray:
         check_factors(shocks, len(slope))
-        profits = np.zeros(len(shocks))
+        profits = np.zeros(shocks.shape[1])
         kernels.add_quadratic(shocks, slope, bend, profits)
         return profits
 
@@ -114,8 +115,8 @@ def quadratic(delta: object, gamma: object) -> Book:
 
 def check_factors(shocks: np.ndarray, factors: int) -> None:
     """Refuse a book over other factors than those of the covariance."""
-    if shocks.shape[1] != factors:
-        raise MeasureError(f"a book over {factors} factors, a covariance of {shocks.shape[1]}")
+    if len(shocks) != factors:
+        raise MeasureError(f"a book over {factors} factors, a covariance of {len(shocks)}")
 
 
 def profits(of: object, book: Book, plan: Plan) -> tuple[np.ndarray, Salvaged]:
@@ -123,20 +124,21 @@ def profits(of: object, book: Book, plan: Plan) -> tuple[np.ndarray, Salvaged]:
     check(plan)
     root, salvaged = covariance.cholesky(of)
     made = np.empty(plan.paths)
-    shocks = np.empty((min(plan.chunk, plan.paths), len(root)))
     for start in range(0, plan.paths, plan.chunk):
-        rows = shocks[: min(plan.chunk, plan.paths - start)]
-        normals.fill(rows, plan.seed, plan.portfolio, plan.first + start)
-        kernels.correlate(rows, root)
-        made[start : start + len(rows)] = revalued(book, rows, plan.first + start)
+        count = min(plan.chunk, plan.paths - start)
+        shocks = np.empty((len(root), count))
+        draws.fill(shocks, plan.seed, plan.portfolio, plan.first + start)
+        kernels.correlate(shocks, root)
+        made[start : start + count] = revalued(book, shocks, plan.first + start)
     return made, salvaged
 
 
 def revalued(book: Book, shocks: np.ndarray, first: int) -> np.ndarray:
     """What a book makes of shocks; MeasureError names the path that has no finite profit."""
     found = np.asarray(book(shocks), np.float64)
-    if found.shape != (len(shocks),):
-        raise MeasureError(f"the book: shape {found.shape} for {len(shocks)} paths: give one each")
+    paths = shocks.shape[1]
+    if found.shape != (paths,):
+        raise MeasureError(f"the book: shape {found.shape} for {paths} paths: give one each")
     bad = np.flatnonzero(~np.isfinite(found))
     if len(bad):
         raise MeasureError(
@@ -235,9 +237,10 @@ def measured(made: np.ndarray, level: Fraction) -> tuple[float, float]:
 def sobol_profits(root: np.ndarray, book: Book, plan: Plan, replication: int) -> np.ndarray:
     """The book's profit at each point of one scrambling: float64 [paths]."""
     source = np.random.default_rng((plan.seed, plan.portfolio, replication))
-    points = qmc.Sobol(len(root), bits=SOBOL_BITS, rng=source).random(plan.paths)
-    points += 0.5**SOBOL_BITS / 2  # to the middle of their cells: never 0
-    normals.invert(points)
+    drawn = qmc.Sobol(len(root), bits=SOBOL_BITS, rng=source).random(plan.paths)
+    points = drawn.T + 0.5**SOBOL_BITS / 2  # to the middle of their cells: never 0
+    points = np.ascontiguousarray(points)
+    draws.invert(points)
     shocks = np.empty_like(points)
     kernels.spread(points, root, shocks)
     return revalued(book, shocks, 0)

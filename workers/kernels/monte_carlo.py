@@ -1,11 +1,12 @@
 """Paths of correlated factor shocks, and what a book makes on each.
 
-Every path is computed on its own and always in the same order of operations: its shocks and its
-profit are the same bits in whatever chunk, process or order (a matrix product of a library is not:
-its sums depend on the size of the matrix).
+Arrays are float64 [factors, paths], a factor's shocks side by side: so the inner loops run over
+paths, which do not depend on each other, and vectorise without reordering any sum. Every path
+has its own sums in one order: its shocks and its profit are the same bits in whatever chunk,
+process or order (a matrix product of a library is not: its sums depend on the matrix' size).
 
-A revaluation is a kernel of this kind: shocks float64 [paths, factors] in, profits float64 [paths]
-added to in place. Factors are returns of mean 0 over the horizon.
+A revaluation is a kernel of this kind: shocks [factors, paths] in, profits [paths] added to.
+Factors are returns of mean 0 over the horizon.
 """
 
 import math
@@ -15,59 +16,69 @@ from ringbuf.jit import kernel
 
 @kernel
 def correlate(normals, root):
-    """Turn independent normals [paths, k] into shocks z L', in place; L [k, k] lower triangular."""
-    paths, factors = normals.shape
-    for path in range(paths):
-        for target in range(factors - 1, -1, -1):  # the last first: it needs all the others
-            total = 0.0
-            for source in range(target + 1):
-                total += root[target, source] * normals[path, source]
-            normals[path, target] = total
+    """Turn independent normals [k, paths] into shocks L z, in place; L [k, k] lower triangular."""
+    factors, paths = normals.shape
+    for target in range(factors - 1, -1, -1):  # the last first: it needs all the others
+        scale_row(normals, target, root[target, target], paths)
+        for source in range(target):
+            add_row(normals, target, normals, source, root[target, source], paths)
 
 
 @kernel
 def spread(normals, root, shocks):
-    """Shocks z R' of normals [paths, k] and any root R [k, k] into another array [paths, k]."""
-    paths, factors = normals.shape
+    """Shocks R z of normals [k, paths], for any root R [k, k], into another array [k, paths]."""
+    factors, paths = normals.shape
+    for target in range(factors):
+        shocks[target, :] = 0.0
+        for source in range(factors):
+            add_row(shocks, target, normals, source, root[target, source], paths)
+
+
+@kernel
+def scale_row(array, row, factor, paths):
+    """Multiply a row."""
     for path in range(paths):
-        for target in range(factors):
-            total = 0.0
-            for source in range(factors):
-                total += root[target, source] * normals[path, source]
-            shocks[path, target] = total
+        array[row, path] *= factor
+
+
+@kernel
+def add_row(array, row, other, from_row, factor, paths):
+    """Add a multiple of another row to a row."""
+    for path in range(paths):
+        array[row, path] += factor * other[from_row, path]
 
 
 @kernel
 def add_linear(shocks, exposures, profits):
     """Profits of exposures [k] that move with their factor: sum of exposure x shock."""
-    paths, factors = shocks.shape
-    for path in range(paths):
-        total = 0.0
-        for factor in range(factors):
-            total += exposures[factor] * shocks[path, factor]
-        profits[path] += total
+    factors, paths = shocks.shape
+    for factor in range(factors):
+        exposure = exposures[factor]
+        for path in range(paths):
+            profits[path] += exposure * shocks[factor, path]
 
 
 @kernel
 def add_grown(shocks, exposures, profits):
     """Profits of exposures [k] whose factor's shock is a logarithm: exposure x (exp(shock) - 1)."""
-    paths, factors = shocks.shape
-    for path in range(paths):
-        total = 0.0
-        for factor in range(factors):
-            total += exposures[factor] * math.expm1(shocks[path, factor])
-        profits[path] += total
+    factors, paths = shocks.shape
+    for factor in range(factors):
+        exposure = exposures[factor]
+        for path in range(paths):
+            profits[path] += exposure * math.expm1(shocks[factor, path])
 
 
 @kernel
 def add_quadratic(shocks, delta, gamma, profits):
-    """Delta-gamma profits: d'x + x'G x / 2 with delta [k] and gamma [k, k]."""
-    paths, factors = shocks.shape
-    for path in range(paths):
-        total = 0.0
-        for factor in range(factors):
-            bent = 0.0
-            for other in range(factors):
-                bent += gamma[factor, other] * shocks[path, other]
-            total += shocks[path, factor] * (delta[factor] + 0.5 * bent)
-        profits[path] += total
+    """Delta-gamma profits: d'x + x'G x / 2 with delta [k] and a symmetric gamma [k, k]."""
+    add_linear(shocks, delta, profits)
+    factors, paths = shocks.shape
+    for factor in range(factors):
+        half = 0.5 * gamma[factor, factor]
+        for path in range(paths):
+            profits[path] += half * shocks[factor, path] * shocks[factor, path]
+        for other in range(factor):
+            bend = gamma[factor, other]
+            if bend != 0.0:
+                for path in range(paths):
+                    profits[path] += bend * shocks[factor, path] * shocks[other, path]

@@ -99,23 +99,23 @@ def uniform(high, low):
 
 @kernel
 def fill(normals, seed, portfolio, first):
-    """Independent normals of the paths from `first` on: float64 [paths, factors], in place.
+    """Independent normals of the paths from `first` on: float64 [factors, paths], in place.
 
     A block of four words makes two of them, so factor j of a path is half j % 2 of block j // 2.
     """
-    paths, factors = normals.shape
-    for row in range(paths):
-        for pair in range((factors + 1) // 2):
-            w0, w1, w2, w3 = block(seed, portfolio, first + row, pair)
-            normals[row, 2 * pair] = quantile(uniform(w0, w1))
+    factors, paths = normals.shape
+    for pair in range((factors + 1) // 2):
+        for column in range(paths):
+            w0, w1, w2, w3 = block(seed, portfolio, first + column, pair)
+            normals[2 * pair, column] = quantile(uniform(w0, w1))
             if 2 * pair + 1 < factors:
-                normals[row, 2 * pair + 1] = quantile(uniform(w2, w3))
+                normals[2 * pair + 1, column] = quantile(uniform(w2, w3))
 
 
 @kernel
 def invert(uniforms):
-    """Uniforms in (0, 1) to normals: float64 [paths, factors], in place."""
-    paths, factors = uniforms.shape
-    for row in range(paths):
-        for factor in range(factors):
-            uniforms[row, factor] = quantile(uniforms[row, factor])
+    """Uniforms in (0, 1) to normals: float64 [factors, paths], in place."""
+    factors, paths = uniforms.shape
+    for factor in range(factors):
+        for path in range(paths):
+            uniforms[factor, path] = quantile(uniforms[factor, path])
