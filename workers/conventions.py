@@ -15,7 +15,7 @@ series has a gap, where the level is none, and where the convention has no answe
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -60,6 +60,30 @@ def expected_shortfall(returns: object, level, convention: str = DEFAULT) -> flo
         having = ", ".join(name for name, found in CONVENTIONS.items() if found.shortfall)
         raise MeasureError(f"{convention} has no expected shortfall: use one of {having}")
     return rule(checked(returns), exact(level)) + 0.0
+
+
+def table(
+    returns: object,
+    levels: Iterable[float],
+    horizons: Iterable[int] = (1,),
+    convention: str = DEFAULT,
+    autocorrelation: float = 0.0,
+) -> list[parametric.Measure]:
+    """Both measures at every level and horizon, in days; NaN where the convention has no shortfall.
+
+    A day's measure grows by the root of time, more where days follow their predecessor (see
+    `parametric.variance_multiplier`): a rule for gains of mean 0, and the one that regulators take.
+    """
+    values, rule = checked(returns), named(convention)
+    growth = {days: parametric.variance_multiplier(days, autocorrelation) for days in horizons}
+    found = []
+    for level in map(exact, levels):
+        value = rule.value_at_risk(values, level)
+        shortfall = rule.shortfall(values, level) if rule.shortfall else math.nan
+        for days, times in growth.items():
+            root = math.sqrt(times)
+            found.append(parametric.Measure(float(level), days, root * value, root * shortfall))
+    return found
 
 
 def named(convention: str) -> Convention:

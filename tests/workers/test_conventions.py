@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.data import data_file
 from tests.naive import quantiles as naive
+from workers import conventions
 from workers.conventions import (
     CONVENTIONS,
     DEFAULT,
@@ -190,6 +192,46 @@ def test_a_tail_without_anything_beyond_is_told_or_is_the_loss(name):
             expected_shortfall([-0.02] * 5, 0.99, name)
     elif name != "scipy t":
         assert expected_shortfall([-0.02] * 5, 0.99, name) == pytest.approx(0.02)
+
+
+def test_a_table_of_levels_and_horizons():
+    returns = random_returns(3)
+    found = conventions.table(returns, [0.95, 0.99], (1, 10), autocorrelation=0.12)
+    assert [(row.level, row.days) for row in found] == [
+        (0.95, 1), (0.95, 10), (0.99, 1), (0.99, 10)
+    ]  # fmt: skip
+    assert found[2].value_at_risk == value_at_risk(returns, 0.99)
+    assert found[2].shortfall == expected_shortfall(returns, 0.99)
+    assert found[3].shortfall == pytest.approx(found[2].shortfall * math.sqrt(12.417), rel=1e-4)
+    plain = conventions.table(returns, [0.99], [10])
+    assert plain[0].value_at_risk == value_at_risk(returns, 0.99) * math.sqrt(10)
+    (none,) = conventions.table(returns, [0.99], convention="R type 7")
+    assert math.isnan(none.shortfall)
+
+
+# Kinds of published cases, and the test files that hold them; the case `edhec` needs a series of
+# fund returns that is not among the samples.
+COVERED = {
+    "parametric": "parametric",
+    "parametric_autocorr": "parametric",
+    "parametric_portfolio": "parametric",
+    "discrete": "conventions",
+    "historical_ranked": "conventions",
+    "historical_interp": "conventions",
+    "ewma": "weighted",
+    "garch": "weighted",
+    "binomial_tail": "backtests",
+    "kupiec_region": "backtests",
+    "basel_traffic_light": "backtests",
+    "christoffersen": "backtests",
+}
+
+
+def test_every_kind_of_published_case_is_held_somewhere():
+    cases = json.loads(data_file("risk/risk_published.json").read_text())
+    for kind in {case["kind"] for case in cases} & set(COVERED):
+        text = Path(__file__).with_name(f"test_{COVERED[kind]}.py").read_text()
+        assert f'published("{kind}")' in text
 
 
 def test_names_are_told():
