@@ -207,6 +207,10 @@ def test_times_between_hits_at_the_ends_are_whole():
     assert whole.tolist() == [False, False]
 
 
+def test_a_loss_of_just_the_value_at_risk_is_no_exception():
+    assert backtests.exceptions([-0.02, -0.0201, 0.5], [0.02] * 3).tolist() == [False, True, False]
+
+
 def test_rolling_measures_see_only_the_days_before():
     returns = np.random.default_rng(0).normal(size=40)
     found = backtests.rolling(returns, 30, 0.9, measure=conventions.expected_shortfall)

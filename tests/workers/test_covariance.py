@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -69,6 +70,15 @@ def test_certified_deviations_about_a_large_mean(large):
     assert streaming.mean[0] == pytest.approx(large + 0.2, rel=1e-15)
     naive = np.mean(values**2) - np.mean(values) ** 2  # the formula that is not to be used
     assert abs(naive - 0.01) > 1e-5
+
+
+def test_the_mean_itself_is_corrected():
+    """About 2^50 the mean is off by as much as the deviations are, and its square would stay."""
+    moves = np.random.default_rng(5).integers(0, 4, 999) / 4
+    exact = [Fraction(move) for move in moves]
+    mean = sum(exact) / len(exact)
+    wanted = float(sum((move - mean) ** 2 for move in exact) / (len(exact) - 1))
+    assert covariance.covariance(2.0**50 + moves[:, None])[0, 0] == pytest.approx(wanted, rel=1e-9)
 
 
 @settings(max_examples=60)

@@ -24,6 +24,16 @@ PROBABILITIES = st.fractions(0, 1, max_denominator=40) | st.sampled_from([Fracti
 AS_NUMPY = dict(zip(range(1, 10), NUMPY_METHODS, strict=False))
 
 
+@pytest.mark.parametrize("kind", range(1, 10))
+def test_types_part_on_ranks_and_half_way_between_them(kind):
+    for count in range(1, 9):
+        values = [1.5 * rank for rank in range(count)]
+        for halves in range(2 * count + 1):
+            p = Fraction(halves, 2 * count)
+            wanted = float(naive.quantile(values, p, kind))
+            assert quantile(values, p, kind) == pytest.approx(wanted, abs=1e-14), (count, p)
+
+
 @settings(max_examples=300)
 @given(VALUES, PROBABILITIES, st.integers(1, 9))
 def test_every_type_is_its_definition(values, p, kind):
