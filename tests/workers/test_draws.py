@@ -1,14 +1,16 @@
 """Normal numbers: the inverse to its stated accuracy, and what a sample of them must look like."""
 
 import math
+import re
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from ringbuf.jit import compiled
+from ringbuf.jit import FLAGS, compiled
 from workers.kernels import draws, philox
 
 
@@ -83,6 +85,16 @@ def test_a_sample_is_normal_and_its_factors_are_independent():
 
 
 def test_uniforms_become_normals_in_place():
-    found = np.array([[0.5, 0.975], [0.025, 0.9]])
+    given = np.linspace(0, 1, 203)[1:-1].reshape(3, 67)
+    found = given.copy()
     draws.invert(found)
-    assert found == pytest.approx(special.ndtri([[0.5, 0.975], [0.025, 0.9]]), rel=1e-15, abs=0)
+    assert found.tolist() == [[draws.quantile(p) for p in row] for row in given.tolist()]
+    assert found == pytest.approx(special.ndtri(given), rel=4e-15, abs=4e-16)
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(not compiled(), reason="machine code is looked at")
+def test_the_middle_runs_on_packed_numbers():
+    fresh = numba.njit(**{**FLAGS, "cache": False})(draws.invert_middle.py_func)
+    fresh(np.full((1, 8), 0.3), 0, 8)
+    assert re.search(r"fdiv <\d+ x double>", fresh.inspect_llvm(fresh.signatures[0]))

@@ -19,9 +19,15 @@ TOP_BITS, LOW_SHIFT = 20, 12  # 32 + 20 bits of two words
 @kernel
 def quantile(probability):
     """The number below which a standard normal falls with a probability in (0, 1)."""
+    if abs(probability - 0.5) <= CENTRE:
+        return middle(probability)
+    return tail(probability)
+
+
+@kernel
+def tail(probability):
+    """The quantile for |p - 1/2| > 0.425: beyond 1.43 on either side."""
     centred = probability - 0.5
-    if abs(centred) <= CENTRE:
-        return centred * middle(CENTRE_SQUARE - centred * centred)
     smaller = probability if centred < 0.0 else 1.0 - probability
     root = math.sqrt(-math.log(smaller))
     found = near_tail(root - NEAR_SHIFT) if root <= NEAR else far_tail(root - NEAR)
@@ -29,8 +35,10 @@ def quantile(probability):
 
 
 @kernel
-def middle(r):
-    """PPND16 for |p - 1/2| <= 0.425."""
+def middle(probability):
+    """The quantile for |p - 1/2| <= 0.425; any number may be given, without harm."""
+    centred = probability - 0.5
+    r = max(CENTRE_SQUARE - centred * centred, 0.0)
     above = 2509.0809287301226727
     above = above * r + 33430.575583588128105
     above = above * r + 67265.770927008700853
@@ -46,7 +54,7 @@ def middle(r):
     below = below * r + 5394.1960214247511077
     below = below * r + 687.18700749205790830
     below = below * r + 42.313330701600911252
-    return above / (below * r + 1.0)
+    return centred * above / (below * r + 1.0)
 
 
 @kernel
@@ -104,12 +112,16 @@ def fill(normals, seed, portfolio, first):
     A block of four words makes two of them, so factor j of a path is half j % 2 of block j // 2.
     """
     factors, paths = normals.shape
-    for pair in range((factors + 1) // 2):
+    for pair in range(factors // 2):
         for column in range(paths):
             w0, w1, w2, w3 = block(seed, portfolio, first + column, pair)
-            normals[2 * pair, column] = quantile(uniform(w0, w1))
-            if 2 * pair + 1 < factors:
-                normals[2 * pair + 1, column] = quantile(uniform(w2, w3))
+            normals[2 * pair, column] = uniform(w0, w1)
+            normals[2 * pair + 1, column] = uniform(w2, w3)
+    if factors % 2:
+        for column in range(paths):
+            w0, w1, _, _ = block(seed, portfolio, first + column, factors // 2)
+            normals[factors - 1, column] = uniform(w0, w1)
+    invert(normals)
 
 
 @kernel
@@ -117,5 +129,22 @@ def invert(uniforms):
     """Uniforms in (0, 1) to normals: float64 [factors, paths], in place."""
     factors, paths = uniforms.shape
     for factor in range(factors):
-        for path in range(paths):
-            uniforms[factor, path] = quantile(uniforms[factor, path])
+        invert_tails(uniforms, factor, paths)
+        invert_middle(uniforms, factor, paths)
+
+
+@kernel
+def invert_tails(uniforms, row, paths):
+    """The few that need a logarithm; what is done is known by being outside (0, 1)."""
+    for path in range(paths):
+        if abs(uniforms[row, path] - 0.5) > CENTRE:
+            uniforms[row, path] = tail(uniforms[row, path])
+
+
+@kernel
+def invert_middle(uniforms, row, paths):
+    """All others, by arithmetic alone: the loop vectorises."""
+    for path in range(paths):
+        given = uniforms[row, path]
+        found = middle(given)
+        uniforms[row, path] = found if abs(given - 0.5) <= CENTRE else given
