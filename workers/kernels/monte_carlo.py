@@ -82,3 +82,26 @@ def add_quadratic(shocks, delta, gamma, profits):
             if bend != 0.0:
                 for path in range(paths):
                     profits[path] += bend * shocks[factor, path] * shocks[other, path]
+
+
+@kernel
+def add_curve(shocks, factor, low, step, values, slopes, profits):
+    """Profits that depend on one factor alone, by cubic Hermite interpolation on an even grid.
+
+    Values and slopes per step at low, low + step, ...: float64 [points]. Returns how many paths
+    lie outside the grid: to these nothing is added.
+    """
+    outside = 0
+    last = len(values) - 2
+    for path in range(shocks.shape[1]):
+        place = (shocks[factor, path] - low) / step
+        if 0.0 <= place <= last + 1.0:
+            cell = min(int(place), last)
+            t = place - cell
+            rest = 1.0 - t
+            near, far = values[cell], values[cell + 1]
+            bend = slopes[cell] * rest - slopes[cell + 1] * t
+            profits[path] += near * rest + far * t + t * rest * (bend + (far - near) * (t - rest))
+        else:
+            outside += 1
+    return outside
