@@ -16,6 +16,7 @@ from ringbuf.snapshot import SnapshotError
 from tuning.affinity import AffinityRefused
 from workers.feeds.feed import FeedError
 from workers.kernels.positions import PositionRefused
+from workers.quantiles import MeasureError
 from workers.recovery import RecoveryError
 from workers.reference import ReferenceDataError
 from workers.scenarios import ScenarioError
@@ -30,6 +31,7 @@ CODES: dict[type[Exception], int] = {
     FeedError: 2,
     PositionRefused: 2,
     ScenarioError: 2,
+    MeasureError: 2,
     SinkError: 2,
     LatencyRefused: 2,
     TailRefused: 2,
