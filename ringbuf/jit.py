@@ -189,7 +189,7 @@ class SharedCache(FunctionCache):
 
 
 class Inlining:
-    """How much LLVM puts into callers: one setting of the process; compilations lie in each other."""
+    """How much LLVM puts into callers: one setting of the process, and compilations nest."""
 
     def __init__(self) -> None:
         self.set(INLINE)
