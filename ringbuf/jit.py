@@ -149,15 +149,24 @@ def safe_cache_root() -> Path:
 
 def kernel(function):
     """Compile a function with the project's flags; machine code is kept on disk between runs."""
+    return _compile(function, FLAGS)
+
+
+def formula(function):
+    """A kernel that is always compiled into its callers: their loops can then be vectorised."""
+    return _compile(function, {**FLAGS, "forceinline": True})
+
+
+def _compile(function, flags: dict[str, bool | str]):
     if numba.config.DISABLE_JIT:
         return function
     module = function.__module__
     if module_file(module) is None:  # defined outside the project: a notebook, a test's snippet
-        return numba.njit(**{**FLAGS, "cache": False})(function)
+        return numba.njit(**{**flags, "cache": False})(function)
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(safe_cache_root() / f"{module}-{source_digest(module)}")
     try:
-        return numba.njit(**FLAGS)(function)
+        return numba.njit(**flags)(function)
     finally:
         numba.config.CACHE_DIR = before
 

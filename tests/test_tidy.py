@@ -19,8 +19,8 @@ SEES = {
 }
 MAY_START_BENCHES = {"pipeline/cli.py"}  # `corelane bench`
 KERNELS_IMPORT = {
-    "collections", "ctypes", "enum", "math", "numpy", "ringbuf.atomics", "ringbuf.jit",
-    "ringbuf.record", "ringbuf.wire", "typing", "workers.kernels", "workers.orders",
+    "collections", "ctypes", "enum", "math", "numpy", "ringbuf.arithmetic", "ringbuf.atomics",
+    "ringbuf.jit", "ringbuf.record", "ringbuf.wire", "typing", "workers.kernels", "workers.orders",
     "workers.records",
 }  # fmt: skip
 LINE_LENGTH = 100
