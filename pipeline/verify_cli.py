@@ -57,3 +57,12 @@ def verify_matching(flow: Path, expect: str | None) -> None:
     from pipeline import matching_verification
 
     sys.exit(0 if matching_verification.verify(flow, expect) else FAILED)
+
+
+@verify.command("options")
+@click.argument("file", type=FILE)
+def verify_options(file: Path) -> None:
+    """Compare prices and Greeks of European options with published or exact ones (CSV)."""
+    from pipeline import option_verification
+
+    sys.exit(0 if option_verification.verify(file) else FAILED)

@@ -157,7 +157,7 @@ def formula(function):
     return _compile(function, {**FLAGS, "forceinline": True})
 
 
-def _compile(function, flags: dict[str, bool | str]):
+def _compile(function, flags):
     if numba.config.DISABLE_JIT:
         return function
     module = function.__module__
