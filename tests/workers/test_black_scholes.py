@@ -224,8 +224,8 @@ def test_short_and_wild_options():
 
 BAD = {
     0: (Refused.KIND, (0.0, 2.0, -1.5, NOT_A_NUMBER, INFINITE)),
-    1: (Refused.SPOT, (-1.0, NOT_A_NUMBER, INFINITE, -INFINITE, 1e101, 1e-101)),
-    2: (Refused.STRIKE, (-1e-9, NOT_A_NUMBER, INFINITE, -INFINITE, 1e101, 1e-101)),
+    1: (Refused.SPOT, (-1.0, NOT_A_NUMBER, INFINITE, -INFINITE, 1e31, 1e-31)),
+    2: (Refused.STRIKE, (-1e-9, NOT_A_NUMBER, INFINITE, -INFINITE, 1e31, 1e-31)),
     3: (Refused.RATE, (NOT_A_NUMBER, INFINITE, -INFINITE, 101.0, -1e300)),
     4: (Refused.DIVIDEND, (NOT_A_NUMBER, INFINITE, -INFINITE, 101.0, -1e300)),
     5: (Refused.EXPIRY, (-1e-12, NOT_A_NUMBER, INFINITE, 1e5)),

@@ -6,10 +6,11 @@ import platform
 import re
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
-from ringbuf.jit import compiled
+from ringbuf.jit import FLAGS, compiled
 from tests.data import data_file
 from workers.kernels import option_chains as chains
 from workers.kernels.black_scholes import CALL, PUT, Measures, Refused, measure
@@ -95,21 +96,21 @@ def test_a_tick_gives_what_all_inputs_give(name):
     """At spots that lie where the chain was made for, and far away."""
     columns = drawn(COUNT, seed=3, spot=100.0)
     chain = prepared(fill(**columns))
-    for spot in (100.0, 100.01, 37.0, 900.0, 0.0, 1e-50):
+    for spot in (100.0, 100.01, 37.0, 900.0, 0.0, 1e-25):
         whole = priced(fill(**columns | {"spot": np.full(COUNT, spot)}))
         assert chains.reprice_all(chain.ctypes.data, chain.size, spot) == 0
         ticked, wanted = column(chain, name, COUNT), column(whole, name, COUNT)
         assert np.array_equal(np.isnan(ticked), np.isnan(wanted))
         with np.errstate(invalid="ignore", divide="ignore"):
             decay = column(whole, "vega", COUNT) * columns["volatility"] / columns["expiry"]
-            floor = 1e-14 * decay if name == "theta" else 0.0  # its terms may cancel
+            floor = 1e-14 * np.nan_to_num(decay) if name == "theta" else 0.0  # its terms may cancel
             close = np.abs(ticked - wanted) <= 1e-12 * np.abs(wanted) + floor
         assert (close | (ticked == wanted) | np.isnan(wanted)).all()
 
 
 def test_an_impossible_tick_is_told_and_leaves_no_number():
     chain = prepared(fill(**drawn(100, spot=100.0)))
-    for spot in (-1.0, math.nan, math.inf, -math.inf, 1e101, 1e-101):
+    for spot in (-1.0, math.nan, math.inf, -math.inf, 1e31, 1e-31):
         assert chains.reprice_all(chain.ctypes.data, chain.size, 100.0) == 0
         assert np.isfinite(chain["price"]).any()
         assert chains.reprice_all(chain.ctypes.data, chain.size, spot) == Refused.SPOT
@@ -179,13 +180,11 @@ def test_loops_over_lanes_are_packed(name):
     be, not even for a remainder. Moves of constants are no arithmetic."""
     if " fma " not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has no fused multiply-add")
-    blocks = fill(**drawn(chains.LANES, spot=100.0))
-    priced(blocks, second_order=True)
-    priced(blocks)
-    chains.reprice_all(prepared(blocks).ctypes.data, 1, 100.0)
-    kernel = getattr(chains, name)
-    (signature,) = kernel.signatures
-    lines = kernel.inspect_asm(signature)
+    flags = {**FLAGS, "cache": False}  # code that comes from the disk cannot be shown
+    fresh = numba.njit(**flags)(getattr(chains, name).py_func)
+    numbers = ["float64"] * 4 if name == "reprice_block" else []
+    fresh.compile(f"void({', '.join(['int64', *numbers])})")
+    lines = fresh.inspect_asm(fresh.signatures[0])
     arithmetic = r"\tv?(?:fn?m(?:add|sub)\d*|add|sub|mul|div|sqrt|min|max)"
     packed, scalar = (re.findall(arithmetic + f"{kind}\t", lines) for kind in ("pd", "sd"))
     assert len(packed) > 100

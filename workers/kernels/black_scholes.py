@@ -36,17 +36,17 @@ from workers.kernels.normal import (
     LOWEST,
     ROOT_2PI,
     exp,
-    exp_minus_1,
+    exp_pair,
     log_ratio,
     mills_pair,
     pdf,
 )
 
 CALL, PUT = 1.0, -1.0
-LEAST, MOST = 1e-100, 1e100  # of a spot or strike that is not 0
+LEAST, MOST = 1e-30, 1e30  # of a spot or strike that is not 0
 MOST_EXPONENT = 100.0  # of |rate| x T: e^100 is enough for anybody's bond
 MOST_YEARS, MOST_VOLATILITY = 1e4, 1e4
-TINY = 1e-300  # divided by in place of 0
+TINY = 1e-290  # divided by in place of 0
 FAR = 1e8  # standard deviations: further out nothing changes
 OUTSIDE = 1e300  # |ln(S / K)| where one of them is 0
 INFINITE = 1e250  # a Greek beyond it is one that was divided by TINY
@@ -109,14 +109,14 @@ def measures(kind, spot, strike, rate, dividend, expiry, volatility):
     deviation = volatility * root
     per_deviation = 1.0 / (TINY if deviation < TINY else deviation)
     discount = exp(-rate * expiry)
-    carry = exp_minus_1((rate - dividend) * expiry)
-    yield_ = fma(discount, carry, discount)  # e^(-qT)
+    growth, carry = exp_pair((rate - dividend) * expiry)
+    yield_ = discount * growth  # e^(-qT)
     asset, cash = spot * yield_, strike * discount
     product = asset * cash
     inverse = 1.0 / (TINY if product < TINY else product)
     x = moneyness(spot, strike) + (rate - dividend) * expiry
     shape = shaped(x, deviation, per_deviation, asset, cash, cash * inverse, asset * inverse)
-    forward = fma(spot - strike, yield_, strike * discount * carry)
+    forward = discounted_forward(spot - strike, yield_, cash * carry, asset, cash)
     other = 0.0 if kind == shape.otm_kind else kind
     asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
     cash_chance = shape.cash_chance if other == 0.0 else shape.cash_rest
@@ -124,7 +124,7 @@ def measures(kind, spot, strike, rate, dividend, expiry, volatility):
     first, second = signed + 0.5 * deviation, signed - 0.5 * deviation  # d1, d2
     slope = yield_ * shape.asset_density
     pace = volatility / (2.0 * (TINY if root < TINY else root))
-    earned = forward_income(spot, strike, rate, dividend, discount, carry)
+    earned = forward_income(spot, strike, rate, dividend, discount, carry, growth)
     income = dividend * asset * shape.asset_chance - rate * cash * shape.cash_chance
     theta = fma(other, earned, fma(shape.otm_kind, income, -shape.density * pace))
     gamma = slope * per_deviation / (LEAST if spot < LEAST else spot)
@@ -210,14 +210,24 @@ def shaped(x, deviation, per_deviation, asset, cash, per_asset, per_cash):
 
 
 @formula
-def forward_income(spot, strike, rate, dividend, discount, carry):
+def discounted_forward(gap, yield_, carried, asset, cash):
+    """S e^(-qT) - K e^(-rT) of S - K and K e^(-rT) (e^((r-q)T) - 1): whichever way rounds less."""
+    moved = gap * yield_
+    better = abs(moved) + abs(carried) < asset + cash
+    return fma(gap, yield_, carried) if better else asset - cash
+
+
+@formula
+def forward_income(spot, strike, rate, dividend, discount, carry, growth):
     """q S e^(-qT) - r K e^(-rT): what an option deep in the money has for its theta.
 
     Rounded products first would leave of it only what two nearly equal numbers differ by.
     """
-    product = rate * strike
+    earned, product = dividend * spot, rate * strike
     lost = fma(rate, strike, -product)
-    return discount * fma(dividend * spot, carry, fma(dividend, spot, -product) - lost)
+    gap = fma(dividend, spot, -product) - lost
+    better = abs(gap) + abs(earned * carry) < abs(earned * growth) + abs(product)
+    return discount * (fma(earned, carry, gap) if better else fma(earned, growth, -product))
 
 
 @formula

@@ -19,11 +19,10 @@ import math
 from enum import IntEnum
 from typing import NamedTuple
 
-from ringbuf.arithmetic import fma
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels.black_scholes import moneyness, refusals, shaped
-from workers.kernels.normal import exp, exp_minus_1, log, log_ratio
+from workers.kernels.black_scholes import discounted_forward, moneyness, refusals, shaped
+from workers.kernels.normal import exp, exp_pair, log, log_ratio
 from workers.kernels.option_chains import LANES, OPTIONS, OPTIONS_SIZE
 
 LOWEST, HIGHEST = 1e-290, 100.0  # of s: below there is no price, above no price but the bound
@@ -60,13 +59,15 @@ def implied(kind, price, spot, strike, rate, dividend, expiry):
     code = reason(kind, price, spot, strike, rate, dividend, expiry)
     if code != 0:
         return Implied(code, math.nan)
-    discount, carry = exp(-rate * expiry), exp_minus_1((rate - dividend) * expiry)
-    growth = fma(discount, carry, discount)
+    discount = exp(-rate * expiry)
+    factor, carry = exp_pair((rate - dividend) * expiry)
+    growth = discount * factor
     asset, cash = spot * growth, strike * discount
     x = moneyness(spot, strike) + (rate - dividend) * expiry
     time_value = price
     if kind * x > 0.0:
-        time_value = price - kind * fma(spot - strike, growth, strike * discount * carry)
+        forward = discounted_forward(spot - strike, growth, cash * carry, asset, cash)
+        time_value = price - kind * forward
     code, deviation = solved(x, asset, cash, time_value, kind * x > 0.0)
     return Implied(code, deviation / math.sqrt(expiry))
 

@@ -81,11 +81,11 @@ def exp(power):
 
 
 @formula
-def exp_minus_1(power):
-    """e^power - 1 with its relative accuracy kept near 0; power between -700 and 700."""
+def exp_pair(power):
+    """(e^power, e^power - 1), the latter to 1.5 ulp near 0 too; power between -700 and 700."""
     rest, low, high = reduced(power)
     scale = low * high
-    return fma(rest, scale, scale - 1.0)
+    return fma(rest, scale, scale), fma(rest, scale, scale - 1.0)
 
 
 @formula

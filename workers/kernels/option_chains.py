@@ -26,12 +26,13 @@ from workers.kernels.black_scholes import (
     OUTSIDE,
     TINY,
     Refused,
+    discounted_forward,
     measures,
     refusals,
     shaped,
     unbounded,
 )
-from workers.kernels.normal import exp, exp_minus_1, log_parts
+from workers.kernels.normal import exp, exp_pair, log_parts
 
 LANES = 64
 INPUTS = ("kind", "spot", "strike", "rate", "dividend", "expiry", "volatility")
@@ -184,8 +185,9 @@ def prepare_money(target, lane, rate, dividend, expiry, strike):
     chain = at(target, CHAIN)
     log_strike, rest = (-OUTSIDE, 0.0) if strike == 0.0 else log_parts(strike)
     drift = (rate - dividend) * expiry
-    discount, carry = exp(-rate * expiry), exp_minus_1(drift)
-    yield_, cash = fma(discount, carry, discount), strike * discount
+    discount = exp(-rate * expiry)
+    growth, carry = exp_pair(drift)
+    yield_, cash = discount * growth, strike * discount
     chain.log_strike[lane], chain.drift[lane] = log_strike, drift - rest
     chain.yield_[lane], chain.growth[lane] = yield_, 1.0 / yield_
     chain.cash[lane], chain.per_cash[lane] = cash, 1.0 / (TINY if cash < TINY else cash)
@@ -198,8 +200,7 @@ def prepare_money(target, lane, rate, dividend, expiry, strike):
 @formula
 def product(rate, amount, power):
     """rate x amount x e^power as a sum of two float64; small powers are exact to 1e-16 of them."""
-    gain = exp_minus_1(power)
-    factor = 1.0 + gain
+    factor, gain = exp_pair(power)
     rest = gain - (factor - 1.0)
     first = rate * amount
     whole = first * factor
@@ -222,7 +223,8 @@ def reprice_block(address, spot, per_spot, log_spot, log_rest):
         other = 0.0 if kind == shape.otm_kind else kind
         asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
         cash_chance = shape.cash_chance if other == 0.0 else shape.cash_rest
-        forward = fma(spot - strike, yield_, block.carry[lane])
+        carried = float(block.carry[lane])
+        forward = discounted_forward(spot - strike, yield_, carried, asset, cash)
         block.price[lane] = fma(other, forward, shape.otm_price)
         block.delta[lane] = kind * yield_ * asset_chance
         block.gamma[lane] = unbounded(yield_ * shape.asset_density * per_deviation * per_spot)
