@@ -5,6 +5,7 @@ from click import ClickException
 from pipeline.books import BookRefused
 from pipeline.config import ConfigError
 from pipeline.latency import LatencyRefused
+from pipeline.option_verification import OptionFileError
 from pipeline.order_life import NoSuchOrder
 from pipeline.orders import OrderRefused
 from pipeline.selection import TailRefused
@@ -38,6 +39,7 @@ CODES: dict[type[Exception], int] = {
     BookRefused: 2,
     OrderRefused: 2,
     NoSuchOrder: 2,
+    OptionFileError: 2,
     JournalError: 2,
     SnapshotError: 2,
     RecoveryError: 2,

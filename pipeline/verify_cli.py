@@ -71,3 +71,12 @@ def verify_var(file: Path, returns: Path) -> None:
     from pipeline import var_verification
 
     sys.exit(0 if var_verification.verify(file, returns) else FAILED)
+
+
+@verify.command("options")
+@click.argument("file", type=FILE)
+def verify_options(file: Path) -> None:
+    """Compare prices and Greeks of European options with published or exact ones (CSV)."""
+    from pipeline import option_verification
+
+    sys.exit(0 if option_verification.verify(file) else FAILED)

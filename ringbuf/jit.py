@@ -205,9 +205,9 @@ class Inlining:
 INLINING = Inlining()
 
 
-def cached(function):
+def cached(function, flags):
     """A compiled function whose machine code goes to the folder that is set now."""
-    made = numba.njit(**FLAGS)(function)
+    made = numba.njit(**flags)(function)
     shared, compile_ = SharedCache(function), made.compile
     threshold = function.__globals__.get("INLINE", INLINE)
 
@@ -225,15 +225,24 @@ def cached(function):
 
 def kernel(function):
     """Compile a function with the project's flags; machine code is kept on disk between runs."""
+    return _compile(function, FLAGS)
+
+
+def formula(function):
+    """A kernel that is always compiled into its callers: their loops can then be vectorised."""
+    return _compile(function, {**FLAGS, "forceinline": True})
+
+
+def _compile(function, flags):
     if numba.config.DISABLE_JIT:
         return function
     module = function.__module__
     if module_file(module) is None:  # defined outside the project: a notebook, a test's snippet
-        return numba.njit(**FLAGS)(function)
+        return numba.njit(**flags)(function)
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(safe_cache_root() / f"{module}-{source_digest(module)}")
     try:
-        return cached(function)
+        return cached(function, flags)
     finally:
         numba.config.CACHE_DIR = before
 
