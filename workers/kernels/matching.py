@@ -110,8 +110,8 @@ def begin(engine, books, event):
     header.event, header.time_ns = event.sequence, event.time_ns
     header.asked_order, header.asked_other = event.order, event.other
     header.asked_price, header.asked_quantity = event.price, event.quantity
-    header.kind, header.asked_side, header.source = event.kind, event.side, event.source
-    header.asked_bits, header.asked_instrument = event["flags"], event.instrument
+    header.asked_instrument, header.kind = event.instrument, event.kind
+    header.asked_side, header.source, header.asked_bits = event.side, event.source, event["flags"]
     header.asked_tag = pool.tag_of(event.instrument, event.order)
     pool.prefetch_slot(books + ORDERS_AT, header.asked_tag)
     rule = rule_number(engine, event.instrument)
@@ -128,12 +128,14 @@ def step(engine, books):
     """Do the next bounded part of what is in hand; return how many records it gave."""
     header = at(engine, ENGINE)
     header.step_outputs, header.step_changes = 0, 0
+    if header.phase == BEGIN:
+        carry_out(engine, books)
     for _ in range(UNITS_STEP):
-        advance(engine, books)
         if header.phase == IDLE or header.step_outputs > OUTPUTS_STEP - UNIT_OUTPUTS:
             break
         if header.step_changes > CHANGES_STEP - UNIT_CHANGES:
             break
+        advance(engine, books)
     return int(header.step_outputs)
 
 

@@ -96,14 +96,11 @@ def carry_out_venue(engine, books, kind):
 def load_order(engine):
     """Take the order that the event tells into the hand, with the condition that went before it."""
     header = at(engine, ENGINE)
-    header.order, header.account, header.side = (
-        header.asked_order,
-        header.asked_other,
-        header.asked_side,
-    )
+    header.order, header.account = header.asked_order, header.asked_other
     header.price, header.left = header.asked_price, header.asked_quantity
-    header.bits, header.accepted, header.dated = header.asked_bits, 0, 0
-    header.stop, header.display, header.expiry, header.peg = 0, 0, 0, 0
+    header.display, header.expiry, header.stop, header.worth = 0, 0, 0, 0
+    header.peg, header.dated, header.accepted, header.banded = 0, 0, 0, 0
+    header.side, header.bits = header.asked_side, header.asked_bits
     more = at(condition_at(engine), CONDITION)
     if not more.given:
         return

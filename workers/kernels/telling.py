@@ -6,7 +6,15 @@ changed an instrument's state; of TOP's fields it fills in `state` alone.
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels.engine import CHANGE, ENGINE, change_at, output_at
+from workers.kernels.engine import (
+    CHANGE,
+    ENGINE,
+    REPORT_WORD,
+    WORD,
+    change_at,
+    output_at,
+    word,
+)
 from workers.kernels.resting import BOOK
 from workers.records import AUCTION, REPORT, TOP, TRADE, Book, Side
 
@@ -27,8 +35,9 @@ def next_output(engine):
 @kernel
 def report(engine, kind, instrument, side, order, price, quantity, left, state):
     """Tell what became of an order."""
-    record = at(next_output(engine), REPORT)
-    record.kind, record.instrument, record.side, record.state = kind, instrument, side, state
+    address = next_output(engine)
+    record = at(address, REPORT)
+    at(address + REPORT_WORD, WORD).tags = word(instrument, kind, side, 0, state)
     record.order, record.price, record.quantity, record.left = order, price, quantity, left
 
 

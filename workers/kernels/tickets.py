@@ -18,11 +18,14 @@ from workers.kernels.engine import (
     RULE,
     STOPS,
     TICKET,
+    TICKET_WORD,
     WAITING,
+    WORD,
     reserve_at,
     rule_at,
     shadow,
     ticket_at,
+    word,
 )
 from workers.kernels.exposure import opened
 from workers.kernels.resting import (
@@ -153,11 +156,13 @@ def rest(engine, books):
 def write_ticket(engine, number, hidden):
     """Make out the ticket of the order in hand."""
     header = at(engine, ENGINE)
-    ticket = at(ticket_at(engine, number), TICKET)
-    ticket.price, ticket.hidden, ticket.display = header.price, hidden, header.display
-    ticket.expiry, ticket.stop, ticket.worth = header.expiry, header.stop, header.worth
-    ticket.account, ticket.bits, ticket.side = header.account, header.bits, header.side
-    ticket.peg, ticket.dated = header.peg, header.dated
+    address = ticket_at(engine, number)
+    ticket = at(address, TICKET)
+    ticket.price, ticket.hidden = header.price, hidden
+    ticket.display, ticket.expiry = header.display, header.expiry
+    ticket.stop, ticket.worth = header.stop, header.worth
+    tags = word(header.account, header.bits, header.side, header.peg, header.dated)
+    at(address + TICKET_WORD, WORD).tags = tags
 
 
 @kernel
