@@ -30,6 +30,7 @@ from bench.harness import (
     run_rounds,
 )
 from workers.kernels import option_chains as chains
+from workers.options import lay_out
 from workers.records import empty
 
 OPTIONS, OPTIONS_SHORT = 4_096, 128
@@ -63,12 +64,8 @@ class Chain:
 
     def __init__(self, count: int) -> None:
         self.columns, self.count = drawn(count), count
-        self.options = empty(chains.OPTIONS, -(-count // chains.LANES))
+        self.options = lay_out(self.columns).blocks
         self.chain = empty(chains.CHAIN, self.options.size)
-        for name, values in self.columns.items():
-            lanes = np.zeros(self.options.size * chains.LANES)
-            lanes[:count] = values
-            self.options[name] = lanes.reshape(self.options.size, chains.LANES)
         self.raw(SPOT)
         chains.prepare_all(self.options.ctypes.data, self.chain.ctypes.data, self.chain.size)
         self.tick(SPOT)
