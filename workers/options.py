@@ -8,6 +8,7 @@ refused option has NaN everywhere and a flag that says why; nothing is raised fo
     found["delta"], found["flag"]
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class Laid:
         return self.blocks[name].reshape(-1)[: self.count].reshape(self.shape)
 
 
-def lay_out(columns: dict[str, ArrayLike]) -> Laid:
+def lay_out(columns: Mapping[str, ArrayLike]) -> Laid:
     """Blocks of these columns, each an array or a number; other columns are 0."""
     given = np.broadcast_arrays(*(np.asarray(values, np.float64) for values in columns.values()))
     count, shape = given[0].size, given[0].shape
