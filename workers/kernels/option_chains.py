@@ -157,32 +157,28 @@ def ready_lanes(address):
 
 @formula
 def check_lanes(address):
-    """The flags, and the root of the time."""
+    """The flags."""
     block = at(address, OPTIONS)
     for lane in range(LANES):
-        expiry, volatility = float(block.expiry[lane]), float(block.volatility[lane])
-        flag = refusals(
+        block.flag[lane] = refusals(
             float(block.kind[lane]),
             float(block.spot[lane]),
             float(block.strike[lane]),
             float(block.rate[lane]),
             float(block.dividend[lane]),
-            expiry,
-            volatility,
+            float(block.expiry[lane]),
+            float(block.volatility[lane]),
         )
-        _, _, expiry, volatility = harmless(flag, 1.0, 1.0, expiry, volatility)
-        root = math.sqrt(expiry)
-        block.flag[lane], block.root[lane] = flag, root
-        block.per_deviation[lane] = inverse(volatility * root)
 
 
 @formula
 def discount_lanes(address):
-    """The exponentials of rates."""
+    """The exponentials of rates, and the root of the time: its slow unit has nothing else to do."""
     block = at(address, OPTIONS)
     for lane in range(LANES):
         expiry = 0.0 if block.flag[lane] else float(block.expiry[lane])
         rate = float(block.rate[lane])
+        block.root[lane] = math.sqrt(expiry)
         block.discount[lane], _ = exp_pair(-rate * expiry)
         drift = (rate - float(block.dividend[lane])) * expiry
         block.growth[lane], block.carry[lane] = exp_pair(drift)
@@ -190,15 +186,20 @@ def discount_lanes(address):
 
 @formula
 def place_lanes(address):
-    """ln(F / K)."""
+    """ln(F / K), and 1 / s."""
     block = at(address, OPTIONS)
     for lane in range(LANES):
-        flag, rate = block.flag[lane], float(block.rate[lane])
-        spot, strike, expiry, _ = harmless(
-            flag, float(block.spot[lane]), float(block.strike[lane]), float(block.expiry[lane]), 0.0
+        rate = float(block.rate[lane])
+        spot, strike, expiry, volatility = harmless(
+            block.flag[lane],
+            float(block.spot[lane]),
+            float(block.strike[lane]),
+            float(block.expiry[lane]),
+            float(block.volatility[lane]),
         )
         drift = (rate - float(block.dividend[lane])) * expiry
         block.place[lane] = moneyness(spot, strike) + drift
+        block.per_deviation[lane] = inverse(volatility * float(block.root[lane]))
 
 
 @formula
