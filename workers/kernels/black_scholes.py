@@ -141,10 +141,7 @@ def finished(
     deviation = volatility * root
     yield_ = discount * growth  # e^(-qT)
     asset, cash = spot * yield_, strike * discount
-    both = inverse(asset * cash)
-    shape = composed(
-        x, near, deviation, density, first, second, fall, asset, cash, cash * both, asset * both
-    )
+    shape = composed(x, near, deviation, density, first, second, fall, asset, cash)
     forward = discounted_forward(spot - strike, yield_, cash * carry, asset, cash)
     other = 0.0 if kind == shape.otm_kind else kind
     asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
@@ -206,9 +203,7 @@ def shaped(x, deviation, per_deviation, asset, cash):
     """The out-of-the-money option of ln(F / K) = x, s and 1 / s, S e^(-qT) and K e^(-rT)."""
     near, far = reach(x, deviation, per_deviation)
     first, second, fall = mills_pair(folded(near), far)
-    return composed(
-        x, near, deviation, pdf(near), first, second, fall, asset, cash, 1.0 / asset, 1.0 / cash
-    )
+    return composed(x, near, deviation, pdf(near), first, second, fall, asset, cash)
 
 
 @formula
@@ -226,19 +221,19 @@ def folded(near):
 
 
 @formula
-def composed(x, near, deviation, density, first, second, fall, asset, cash, per_asset, per_cash):
+def composed(x, near, deviation, density, first, second, fall, asset, cash):
     """The shape of phi(near), Mills' ratios at near (folded) and far, and their divided difference.
 
     The leading part is the one with the greater probability: of a call the asset.
     """
     is_call, reflected = x <= 0.0, near < LOWEST
     lead = asset if is_call else cash
-    per_other = per_cash if is_call else per_asset
+    other = cash if is_call else asset
     total = lead * density
     tail = density * first
     near_chance = 1.0 - tail if reflected else tail
     near_rest = tail if reflected else 1.0 - tail
-    far_density = total * per_other
+    far_density = total / (TINY if other < TINY else other)
     price = lead * near_chance - total * second if reflected else total * (deviation * fall)
     far_chance = far_density * second
     return Shape(

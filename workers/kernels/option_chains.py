@@ -50,9 +50,8 @@ BETWEEN = (  # what one loop over the lanes leaves to the next
     "first", "second", "fall",
 )  # fmt: skip
 CONSTANTS = (
-    "strike_now", "log_strike", "drift", "deviation", "per_deviation", "yield_", "growth", "cash",
-    "per_cash", "carry", "earned", "earned_rest", "paid", "paid_rest", "root", "pace", "side",
-    "earning", "paying", "years_paid",
+    "strike_now", "log_strike", "drift", "deviation", "per_deviation", "yield_", "cash", "carry",
+    "earned", "earned_rest", "paid", "paid_rest", "root", "pace", "side", "years_paid",
 )  # fmt: skip
 
 
@@ -272,7 +271,6 @@ def prepare_block(source, target):
         if flag:
             kind, strike, rate, dividend, expiry, volatility = refused()
         chain.strike_now[lane], chain.side[lane] = strike, kind
-        chain.earning[lane], chain.paying[lane] = dividend, rate
         prepare_time(target, lane, 0.0 if flag else expiry, volatility)
         prepare_money(target, lane, rate, dividend, expiry, strike)
 
@@ -304,8 +302,7 @@ def prepare_money(target, lane, rate, dividend, expiry, strike):
     growth, carry = exp_pair(drift)
     yield_, cash = discount * growth, strike * discount
     chain.log_strike[lane], chain.drift[lane] = log_strike, drift - rest
-    chain.yield_[lane], chain.growth[lane] = yield_, 1.0 / yield_
-    chain.cash[lane], chain.per_cash[lane] = cash, 1.0 / (TINY if cash < TINY else cash)
+    chain.yield_[lane], chain.cash[lane] = yield_, cash
     chain.carry[lane] = cash * carry
     chain.years_paid[lane] = expiry * cash
     chain.earned[lane], chain.earned_rest[lane] = product(dividend, 1.0, -dividend * expiry)
@@ -365,15 +362,12 @@ def compose_lanes(address, spot, per_spot):
         kind, strike = float(block.side[lane]), float(block.strike_now[lane])
         yield_, cash = float(block.yield_[lane]), float(block.cash[lane])
         deviation, per_deviation = float(block.deviation[lane]), float(block.per_deviation[lane])
-        asset, per_asset = spot * yield_, per_spot * float(block.growth[lane])
-        per_cash = float(block.per_cash[lane])
+        asset = spot * yield_
         x, density = float(block.delta[lane]), float(block.vega[lane])
         first, second = float(block.gamma[lane]), float(block.theta[lane])
         fall = float(block.rho[lane])
         near = float(block.price[lane])
-        shape = composed(
-            x, near, deviation, density, first, second, fall, asset, cash, per_asset, per_cash
-        )
+        shape = composed(x, near, deviation, density, first, second, fall, asset, cash)
         other = 0.0 if kind == shape.otm_kind else kind
         asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
         cash_chance = shape.cash_chance if other == 0.0 else shape.cash_rest
@@ -383,12 +377,12 @@ def compose_lanes(address, spot, per_spot):
         block.delta[lane] = kind * yield_ * asset_chance
         block.gamma[lane] = peak(yield_ * shape.asset_density * per_deviation * per_spot)
         block.vega[lane] = shape.density * block.root[lane]
-        earned = fma(spot, block.earned[lane], -block.paid[lane])
-        earned += fma(spot, block.earned_rest[lane], -block.paid_rest[lane])
-        income = block.earning[lane] * asset * shape.asset_chance
-        income -= block.paying[lane] * cash * shape.cash_chance
-        decay = fma(shape.otm_kind, income, -shape.density * block.pace[lane])
-        block.theta[lane] = -peak(-fma(other, earned, decay))
+        earned, paid = float(block.earned[lane]), float(block.paid[lane])
+        income = fma(spot, earned, -paid)
+        income += fma(spot, float(block.earned_rest[lane]), -float(block.paid_rest[lane]))
+        likely = fma(spot * earned, shape.asset_chance, -paid * shape.cash_chance)
+        decay = fma(shape.otm_kind, likely, -shape.density * block.pace[lane])
+        block.theta[lane] = -peak(-fma(other, income, decay))
         block.rho[lane] = kind * block.years_paid[lane] * cash_chance
 
 
