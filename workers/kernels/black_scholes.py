@@ -143,9 +143,10 @@ def finished(
     asset, cash = spot * yield_, strike * discount
     shape = composed(x, near, deviation, density, first, second, fall, asset, cash)
     forward = discounted_forward(spot - strike, yield_, cash * carry, asset, cash)
-    other = 0.0 if kind == shape.otm_kind else kind
-    asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
-    cash_chance = shape.cash_chance if other == 0.0 else shape.cash_rest
+    same = kind == shape.otm_kind
+    other = 0.0 if same else kind
+    asset_chance = shape.asset_chance if same else shape.asset_rest
+    cash_chance = shape.cash_chance if same else shape.cash_rest
     signed = clamped(x * per_deviation)
     slope = yield_ * shape.asset_density
     earned = forward_income(spot, strike, rate, dividend, discount, carry, growth)

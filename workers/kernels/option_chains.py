@@ -368,9 +368,10 @@ def compose_lanes(address, spot, per_spot):
         fall = float(block.rho[lane])
         near = float(block.price[lane])
         shape = composed(x, near, deviation, density, first, second, fall, asset, cash)
-        other = 0.0 if kind == shape.otm_kind else kind
-        asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
-        cash_chance = shape.cash_chance if other == 0.0 else shape.cash_rest
+        same = kind == shape.otm_kind
+        other = 0.0 if same else kind
+        asset_chance = shape.asset_chance if same else shape.asset_rest
+        cash_chance = shape.cash_chance if same else shape.cash_rest
         carried = float(block.carry[lane])
         forward = discounted_forward(spot - strike, yield_, carried, asset, cash)
         block.price[lane] = fma(other, forward, shape.otm_price)
