@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +17,10 @@ from ringbuf.ring import RELEASE_EVERY
 
 SOURCE = Path(__file__).with_name("limit.c")  # the ring's protocol
 BOOK_SOURCE = Path(__file__).with_name("limit_book.c")  # ITCH bytes to price levels
+OPTION_SOURCE = Path(__file__).with_name("options_libmvec.c")  # prices and Greeks
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-Wall", "-Wextra")
+WIDEST = ("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()
+FAST = ("-ffast-math", *WIDEST)  # the widest vectors, and libmvec's functions in them
 COMPILER = "gcc"
 NO_COMPILER = "no gcc on this machine: the C program is left out, ratios to it are missing"
 ANSWER_S = 60.0
@@ -28,17 +32,17 @@ def available() -> bool:
 
 
 @cache
-def built(source: Path = SOURCE) -> Path:
+def built(source: Path = SOURCE, more: tuple[str, ...] = ()) -> Path:
     """A compiled program, kept by a digest of its source, the compiler and its flags."""
     if not available():
         raise BenchError(NO_COMPILER)
     version = subprocess.run([COMPILER, "--version"], capture_output=True, check=True).stdout
-    parts = source.read_bytes(), version, repr(FLAGS).encode(), _processor()
+    parts = source.read_bytes(), version, repr(FLAGS + more).encode(), _processor()
     digest = hashlib.blake2b(b"\0".join(parts), digest_size=8).hexdigest()
     program = safe_cache_root() / f"bench.{source.stem}-{digest}"
     if not program.exists():
         draft = program.with_name(f"{program.name}.{os.getpid()}")
-        command = [COMPILER, *FLAGS, "-o", str(draft), str(source)]
+        command = [COMPILER, *FLAGS, *more, "-o", str(draft), str(source), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BenchError(f"{' '.join(command)} failed:\n{done.stderr}")
@@ -52,8 +56,10 @@ def _processor() -> bytes:
     return next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
 
 
-def _answer(words: Sequence[object], source: Path = SOURCE) -> dict[str, Any]:
-    command = [str(built(source)), *(str(word) for word in words)]
+def _answer(
+    words: Sequence[object], source: Path = SOURCE, more: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    command = [str(built(source, more)), *(str(word) for word in words)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=ANSWER_S
@@ -100,3 +106,8 @@ def offered(
 def books(itch: Path, slots: int, sample_every: int, core: int) -> dict[str, Any]:
     """ns a message over an ITCH file, percentiles of single ones, and what the books came to."""
     return _answer((itch, slots, sample_every, core), BOOK_SOURCE)
+
+
+def options(inputs: Path, passes: int, core: int) -> dict[str, float]:
+    """ns an option from all inputs ("raw") and on a tick, over columns in a file."""
+    return _answer((inputs, passes, core), OPTION_SOURCE, FAST)

@@ -24,6 +24,7 @@ from bench import (
     latency,
     mold,
     offered,
+    options,
     parked,
     peers,
     recovery,
@@ -51,6 +52,7 @@ BENCHES: dict[str, Bench] = {
         recovery.BENCH,
         peers.BENCH,
         offered.BENCH,
+        options.BENCH,
         edge.BENCH,
     )
 }

@@ -172,4 +172,4 @@ def test_whole_blocks():
     for option, price, code, volatility in zip(options, prices, codes, volatilities, strict=True):
         alone = implied(option[0], float(price), *option[1:6])
         assert np.array_equal((code, volatility), alone, equal_nan=True)
-    assert blocks["flag"][1, -1] == Found.REFUSED
+    assert blocks["flag"][0, -1] == Found.REFUSED

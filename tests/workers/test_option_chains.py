@@ -16,7 +16,7 @@ from workers.kernels import option_chains as chains
 from workers.kernels.black_scholes import CALL, PUT, Measures, Refused, measure
 from workers.records import empty
 
-COUNT = 4_096 if compiled() else 128
+COUNT = 4_096 if compiled() else 256
 MEASURES = (*chains.FIRST_ORDER, *chains.SECOND_ORDER)
 
 

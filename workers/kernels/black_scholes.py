@@ -35,7 +35,6 @@ from ringbuf.jit import formula, kernel
 from workers.kernels.normal import (
     LOWEST,
     ROOT_2PI,
-    exp,
     exp_pair,
     log_ratio,
     mills_pair,
@@ -103,47 +102,72 @@ def measure(kind, spot, strike, rate, dividend, expiry, volatility):
 def measures(kind, spot, strike, rate, dividend, expiry, volatility):
     """The same, inside a loop."""
     flag = refusals(kind, spot, strike, rate, dividend, expiry, volatility)
+    spot, strike, expiry, volatility = harmless(flag, spot, strike, expiry, volatility)
+    root = math.sqrt(expiry)
+    per_deviation = inverse(volatility * root)
+    discount, _ = exp_pair(-rate * expiry)
+    growth, carry = exp_pair((rate - dividend) * expiry)
+    x = moneyness(spot, strike) + (rate - dividend) * expiry
+    near, far = reach(x, volatility * root, per_deviation)
+    first, second, fall = mills_pair(folded(near), far)
+    return finished(
+        flag, kind, spot, strike, rate, dividend, expiry, volatility, root, per_deviation, discount,
+        growth, carry, x, near, pdf(near), first, second, fall,
+    )  # fmt: skip
+
+
+@formula
+def harmless(flag, spot, strike, expiry, volatility):
+    """Numbers to go on with where the option was refused: nothing may be raised for it."""
     spot, strike = (1.0, 1.0) if flag else (spot, strike)
     expiry, volatility = (0.0, 0.0) if flag else (expiry, volatility)
-    root = math.sqrt(expiry)
+    return spot, strike, expiry, volatility
+
+
+@formula
+def inverse(number):
+    """1 / number, of one that is not below 0; large where that is 0."""
+    return 1.0 / (TINY if number < TINY else number)
+
+
+@formula
+def finished(
+    flag, kind, spot, strike, rate, dividend, expiry, volatility, root, per_deviation, discount,
+    growth, carry, x, near, density, first, second, fall,
+):  # fmt: skip
+    """The measures, of what took the long functions to work out: the square root of the time,
+    1 / s, e^(-rT), e^((r-q)T) and that - 1, ln(F / K), near, phi(near), Mills' ratios and their
+    divided difference."""
     deviation = volatility * root
-    per_deviation = 1.0 / (TINY if deviation < TINY else deviation)
-    discount = exp(-rate * expiry)
-    growth, carry = exp_pair((rate - dividend) * expiry)
     yield_ = discount * growth  # e^(-qT)
     asset, cash = spot * yield_, strike * discount
-    product = asset * cash
-    inverse = 1.0 / (TINY if product < TINY else product)
-    x = moneyness(spot, strike) + (rate - dividend) * expiry
-    shape = shaped(x, deviation, per_deviation, asset, cash, cash * inverse, asset * inverse)
+    shape = composed(x, near, deviation, density, first, second, fall, asset, cash)
     forward = discounted_forward(spot - strike, yield_, cash * carry, asset, cash)
-    other = 0.0 if kind == shape.otm_kind else kind
-    asset_chance = shape.asset_chance if other == 0.0 else shape.asset_rest
-    cash_chance = shape.cash_chance if other == 0.0 else shape.cash_rest
+    same = kind == shape.otm_kind
+    other = 0.0 if same else kind
+    asset_chance = shape.asset_chance if same else shape.asset_rest
+    cash_chance = shape.cash_chance if same else shape.cash_rest
     signed = clamped(x * per_deviation)
-    first, second = signed + 0.5 * deviation, signed - 0.5 * deviation  # d1, d2
     slope = yield_ * shape.asset_density
-    pace = volatility / (2.0 * (TINY if root < TINY else root))
     earned = forward_income(spot, strike, rate, dividend, discount, carry, growth)
     income = dividend * asset * shape.asset_chance - rate * cash * shape.cash_chance
-    theta = fma(other, earned, fma(shape.otm_kind, income, -shape.density * pace))
-    gamma = slope * per_deviation / (LEAST if spot < LEAST else spot)
+    decay = fma(shape.otm_kind, income, -shape.density * (0.5 * volatility * inverse(root)))
     vega = shape.density * root
     ratio = fma(signed, per_deviation, -0.5) * root  # d2 / volatility, finite where that is 0
-    years = TINY if expiry < TINY else expiry
-    decay = slope * fma(rate - dividend, per_deviation, -0.5 * second / years)
+    pace = (0.5 * deviation - signed) * (0.5 * inverse(expiry))  # -d2 / 2 T
+    drift = slope * fma(rate - dividend, per_deviation, pace)
     return Measures(
         flag,
         kept(fma(other, forward, shape.otm_price), flag),
         kept(kind * yield_ * asset_chance, flag),
-        kept(unbounded(gamma), flag),
+        kept(peak(slope * per_deviation / (LEAST if spot < LEAST else spot)), flag),
         kept(vega, flag),
-        kept(unbounded(theta), flag),
+        kept(-peak(-fma(other, earned, decay)), flag),
         kept(kind * expiry * cash * cash_chance, flag),
         kept(-kind * expiry * asset * asset_chance, flag),
         kept(-slope * ratio, flag),
-        kept(vega * first * ratio, flag),
-        kept(unbounded(kind * dividend * yield_ * asset_chance - decay), flag),
+        kept(vega * (signed + 0.5 * deviation) * ratio, flag),
+        kept(peak(-peak(drift - kind * dividend * yield_ * asset_chance)), flag),
     )
 
 
@@ -176,25 +200,41 @@ def clamped(deviations):
 
 
 @formula
-def shaped(x, deviation, per_deviation, asset, cash, per_asset, per_cash):
-    """The out-of-the-money option of ln(F / K) = x, s and 1 / s, S e^(-qT) and K e^(-rT), and 1 /
-    those.
+def shaped(x, deviation, per_deviation, asset, cash):
+    """The out-of-the-money option of ln(F / K) = x, s and 1 / s, S e^(-qT) and K e^(-rT)."""
+    near, far = reach(x, deviation, per_deviation)
+    first, second, fall = mills_pair(folded(near), far)
+    return composed(x, near, deviation, pdf(near), first, second, fall, asset, cash)
 
-    Its leading part is the one with the greater probability, N(-near): of a call the asset.
+
+@formula
+def reach(x, deviation, per_deviation):
+    """(near, far) = |x| / s -+ s / 2: the leading part is worth N(-near), the other one N(-far)."""
+    distance = abs(x) * per_deviation
+    distance = FAR if distance > FAR else distance
+    return fma(-0.5, deviation, distance), fma(0.5, deviation, distance)
+
+
+@formula
+def folded(near):
+    """Where Mills' ratio is taken: what is too far below 0 is looked at from the other side."""
+    return -near if near < LOWEST else near
+
+
+@formula
+def composed(x, near, deviation, density, first, second, fall, asset, cash):
+    """The shape of phi(near), Mills' ratios at near (folded) and far, and their divided difference.
+
+    The leading part is the one with the greater probability: of a call the asset.
     """
-    is_call = x <= 0.0
+    is_call, reflected = x <= 0.0, near < LOWEST
     lead = asset if is_call else cash
-    per_other = per_cash if is_call else per_asset
-    distance = clamped(abs(x) * per_deviation)
-    near, far = distance - 0.5 * deviation, distance + 0.5 * deviation
-    reflected = near < LOWEST
-    density = pdf(near)
-    first, second, fall = mills_pair(-near if reflected else near, far)
+    other = cash if is_call else asset
     total = lead * density
     tail = density * first
     near_chance = 1.0 - tail if reflected else tail
     near_rest = tail if reflected else 1.0 - tail
-    far_density = total * per_other
+    far_density = total / (TINY if other < TINY else other)
     price = lead * near_chance - total * second if reflected else total * (deviation * fall)
     far_chance = far_density * second
     return Shape(
@@ -237,10 +277,9 @@ def kept(value, flag):
 
 
 @formula
-def unbounded(value):
-    """A Greek, infinite where it was divided by TINY in place of 0."""
-    value = math.inf if value > INFINITE else value
-    return -math.inf if value < -INFINITE else value
+def peak(value):
+    """A Greek that was, maybe, divided by TINY in place of 0: infinite, then."""
+    return math.inf if value > INFINITE else value
 
 
 assert math.isclose(ROOT_2PI, 1 / math.sqrt(2 * math.pi)), "the density's constant is off"

@@ -59,7 +59,7 @@ def implied(kind, price, spot, strike, rate, dividend, expiry):
     code = reason(kind, price, spot, strike, rate, dividend, expiry)
     if code != 0:
         return Implied(code, math.nan)
-    discount = exp(-rate * expiry)
+    discount, _ = exp_pair(-rate * expiry)
     factor, carry = exp_pair((rate - dividend) * expiry)
     growth = discount * factor
     asset, cash = spot * growth, strike * discount
@@ -177,7 +177,7 @@ def bracketed(x, asset, cash, upper, wanted, deviation):
 @kernel
 def looked_at(x, asset, cash, upper, bound, deviation):
     """ln(V / L) at s, and its first and second derivative by ln s."""
-    shape = shaped(x, deviation, 1.0 / deviation, asset, cash, 1.0 / asset, 1.0 / cash)
+    shape = shaped(x, deviation, 1.0 / deviation, asset, cash)
     is_call = x <= 0.0
     rest = shape.asset_rest if is_call else shape.cash_rest
     far = cash * shape.cash_chance if is_call else asset * shape.asset_chance

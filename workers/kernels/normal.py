@@ -38,20 +38,24 @@ CENTRE, SHIFT = 5.0, 5.5
 SPAN = CENTRE + SHIFT
 LOWEST = -0.25  # the least y of Mills' ratio: 0 with room on its other side
 
-MILLS_EVEN = np.array(  # the coefficients of t^22, t^20 ... t^0
+MILLS = np.array(  # of t^(4 i + k), highest i first, a row for each k
     [
-        2.344514108856012e-09, -2.6956996314140125e-08, 1.6863061616153972e-07,
-        -5.824592019356857e-07, -3.231387528934729e-06, 0.00010442858533222527,
-        -0.0014333570483122397, 0.008339487531914882, 0.16532287856884276,
-        0.7414738422198126, 1.626189422022794, 2.0244850995108155,
-    ]
-)  # fmt: skip
-MILLS_ODD = np.array(  # of t^23, t^21 ... t^1
-    [
-        2.003038002831733e-09, -2.3407467175185087e-08, 1.725365023409532e-07,
-        -1.1730369953151474e-06, 8.207952898331958e-06, -5.529661105234953e-05,
-        0.00025063133847695037, 0.0016482375650555142, -0.051474425574556636,
-        -0.3898963437664795, -1.1849109443906538, -1.9400471761713691,
+        [
+            -2.6956996314140125e-08, -5.824592019356857e-07, 0.00010442858533222527,
+            0.008339487531914882, 0.7414738422198126, 2.0244850995108155,
+        ],
+        [
+            -2.3407467175185087e-08, -1.1730369953151474e-06, -5.529661105234953e-05,
+            0.0016482375650555142, -0.3898963437664795, -1.9400471761713691,
+        ],
+        [
+            2.344514108856012e-09, 1.6863061616153972e-07, -3.231387528934729e-06,
+            -0.0014333570483122397, 0.16532287856884276, 1.626189422022794,
+        ],
+        [
+            2.003038002831733e-09, 1.725365023409532e-07, 8.207952898331958e-06,
+            0.00025063133847695037, -0.051474425574556636, -1.1849109443906538,
+        ],
     ]
 )  # fmt: skip
 EXP = np.array(  # highest power first
@@ -67,16 +71,17 @@ LOG = np.array(
         0.2222222304835159, 0.28571428567275936, 0.4000000000000794, 0.6666666666666666,
     ]
 )  # fmt: skip
-TERMS = len(MILLS_EVEN)
+TERMS = MILLS.shape[1]
 
-assert len(MILLS_ODD) == TERMS, "the two halves of Mills' polynomial differ in length"
+assert (len(EXP), len(LOG)) == (10, 8), "the sums are written out for so many terms"
 assert LOWEST - CENTRE == -(LOWEST + SHIFT), "the lowest y is not at t = -1"
 
 
 @formula
 def exp(power):
     """e^power, to 1 ulp; 0 below -745.2 and infinite above 709.8; NaN of NaN."""
-    rest, low, high = reduced(power)
+    power = -EXP_LIMIT if power < -EXP_LIMIT else power
+    rest, low, high = reduced(EXP_LIMIT if power > EXP_LIMIT else power)
     return fma(rest, low, low) * high
 
 
@@ -92,20 +97,20 @@ def exp_pair(power):
 def reduced(power):
     """(e^r - 1, a, b) with e^power = e^r x a x b, |r| <= ln(2) / 2, a and b powers of two.
 
-    Two powers, for 2^-1074 to 2^1024 takes more than one float64 can hold.
+    Two powers, for 2^-1074 to 2^1024 takes more than one float64 can hold. |power| <= EXP_LIMIT.
     """
-    power = -EXP_LIMIT if power < -EXP_LIMIT else power
-    power = EXP_LIMIT if power > EXP_LIMIT else power
     rounded = fma(power, LOG2_E, ROUNDER)
     whole = rounded - ROUNDER
     rest = fma(whole, -LN2_REST, fma(whole, -LN2, power))
-    sum_ = 0.0
-    for index in range(len(EXP)):
-        sum_ = fma(sum_, rest, EXP[index])
+    square = rest * rest
+    fourth = square * square
+    low_sum = fma(fma(EXP[6], rest, EXP[7]), square, fma(EXP[8], rest, EXP[9]))
+    high_sum = fma(fma(EXP[2], rest, EXP[3]), square, fma(EXP[4], rest, EXP[5]))
+    sum_ = fma(fma(fma(EXP[0], rest, EXP[1]), fourth, high_sum), fourth, low_sum)
     scale = bits_of(rounded) & SCALE_MASK
     half = scale >> 1
     low, high = from_bits(half << EXPONENT_BITS), from_bits((scale - half) << EXPONENT_BITS)
-    return fma(rest * rest, sum_, rest), low, high
+    return fma(square, sum_, rest), low, high
 
 
 @formula
@@ -121,12 +126,19 @@ def log_ratio(dividend, divisor):
     scaled = from_bits(bits - (exponent << EXPONENT_BITS))
     fraction = (scaled - divisor) / (scaled + divisor)
     square = fraction * fraction
-    sum_ = 0.0
-    for index in range(len(LOG)):
-        sum_ = fma(sum_, square, LOG[index])
+    sum_ = log_sum(square)
     twos = float(exponent)
     small = fma(fraction * square, sum_, twos * LN2_SHORT_REST)
     return fma(twos, LN2_SHORT, fma(2.0, fraction, small))
+
+
+@formula
+def log_sum(square):
+    """(2 atanh(f) / f - 2) / f^2 of f^2. By halves, for a chain of 8 steps would be waited for."""
+    fourth = square * square
+    low = fma(fma(LOG[4], square, LOG[5]), fourth, fma(LOG[6], square, LOG[7]))
+    high = fma(fma(LOG[0], square, LOG[1]), fourth, fma(LOG[2], square, LOG[3]))
+    return fma(high, fourth * fourth, low)
 
 
 @formula
@@ -142,9 +154,7 @@ def log_parts(value):
     fraction = above / below
     left_over = fma(-fraction, below, above) - fraction * (scaled - (below - 1.0))
     square = fraction * fraction
-    sum_ = 0.0
-    for index in range(len(LOG)):
-        sum_ = fma(sum_, square, LOG[index])
+    sum_ = log_sum(square)
     twos, double = float(exponent), 2.0 * fraction
     whole = fma(twos, LN2_SHORT, double)
     lost = double - fma(-twos, LN2_SHORT, whole)  # exact: the sum's greater part comes first
@@ -169,10 +179,10 @@ def pdf(value):
 
     What the square's rounding loses, up to 1e-13 of the density at 37, is put back.
     """
-    value = -HIGHEST_Y if value < -HIGHEST_Y else value
-    value = HIGHEST_Y if value > HIGHEST_Y else value
-    square = value * value
-    lost = fma(value, value, -square)
+    y = abs(value)
+    y = HIGHEST_Y if y > HIGHEST_Y else y
+    square = y * y
+    lost = fma(y, y, -square)
     rest, low, high = reduced(-0.5 * square)
     scaled = fma(rest, low, low) * ROOT_2PI
     return fma(scaled, -0.5 * lost, scaled) * high
@@ -184,11 +194,14 @@ def mills(y):
     inverse = 1.0 / (y + SHIFT)
     t = fma(-SPAN, inverse, 1.0)
     square = t * t
-    even, odd = 0.0, 0.0
-    for index in range(TERMS):
-        even = fma(even, square, MILLS_EVEN[index])
-        odd = fma(odd, square, MILLS_ODD[index])
-    return fma(t, odd, even) * inverse
+    fourth = square * square
+    first, second, third, last = MILLS[0, 0], MILLS[1, 0], MILLS[2, 0], MILLS[3, 0]
+    for index in range(1, TERMS):
+        first = fma(first, fourth, MILLS[0, index])
+        second = fma(second, fourth, MILLS[1, index])
+        third = fma(third, fourth, MILLS[2, index])
+        last = fma(last, fourth, MILLS[3, index])
+    return fma(t, fma(square, last, second), fma(square, third, first)) * inverse
 
 
 @formula
@@ -199,21 +212,40 @@ def mills_pair(near, far):
     it: of a polynomial P, the divided difference (P(t) - P(u)) / (t - u) comes out of Horner's
     scheme beside P(t), with no difference taken, for what P(u) would have cost.
     """
-    left, right = near + SHIFT, far + SHIFT
-    both = 1.0 / (left * right)
-    t, u = fma(-SPAN, right * both, 1.0), fma(-SPAN, left * both, 1.0)
-    square, other = t * t, u * u
-    even, odd, even_slope, odd_slope = 0.0, 0.0, 0.0, 0.0
-    for index in range(TERMS):
-        even_slope = fma(even_slope, other, even)
-        odd_slope = fma(odd_slope, other, odd)
-        even = fma(even, square, MILLS_EVEN[index])
-        odd = fma(odd, square, MILLS_ODD[index])
+    return mills_apart(near, far, 1.0 / ((near + SHIFT) * (far + SHIFT)))
+
+
+@formula
+def mills_apart(near, far, both):
+    """The same, 1 / ((near + SHIFT) (far + SHIFT)) given: a division is long to wait for."""
+    left, right = (near + SHIFT) * both, (far + SHIFT) * both
+    t, u = fma(-SPAN, right, 1.0), fma(-SPAN, left, 1.0)
+    square, other_square = t * t, u * u
+    fourth, other = square * square, other_square * other_square
+    first_slope, second_slope = MILLS[0, 0], MILLS[1, 0]
+    third_slope, last_slope = MILLS[2, 0], MILLS[3, 0]
+    first = fma(first_slope, fourth, MILLS[0, 1])
+    second = fma(second_slope, fourth, MILLS[1, 1])
+    third = fma(third_slope, fourth, MILLS[2, 1])
+    last = fma(last_slope, fourth, MILLS[3, 1])
+    for index in range(2, TERMS):
+        first_slope = fma(first_slope, other, first)
+        second_slope = fma(second_slope, other, second)
+        third_slope = fma(third_slope, other, third)
+        last_slope = fma(last_slope, other, last)
+        first = fma(first, fourth, MILLS[0, index])
+        second = fma(second, fourth, MILLS[1, index])
+        third = fma(third, fourth, MILLS[2, index])
+        last = fma(last, fourth, MILLS[3, index])
+    # Of A(x^2) + x B(x^2), from x = a to b: B(a^2) + (a + b) (A's + b x B's), by squares.
+    squares = square + other_square
+    even, odd = fma(square, third, first), fma(square, last, second)
+    even_slope = fma(squares, fma(other_square, third_slope, first_slope), third)
+    odd_slope = fma(squares, fma(other_square, last_slope, second_slope), last)
     value = fma(t, odd, even)
     slope = fma(t + u, fma(u, odd_slope, even_slope), odd)
     other_value = fma(SPAN * (far - near) * both, slope, value)
-    fall = both * fma(-SPAN * (left * both), slope, value)
-    return value * (right * both), other_value * (left * both), fall
+    return value * right, other_value * left, both * fma(-SPAN * left, slope, value)
 
 
 @formula
