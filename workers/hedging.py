@@ -37,6 +37,7 @@ AIMS = {
 }
 LOTS_MAX = 10**9
 SECONDS_MAX = 5.0  # of one program
+DUST, DUST_BESIDE = 1e-12, 1e-9
 GAP = 1e-6  # relative: nearer to the least than this a program need not come
 FEWEST = 1e-6  # of the least cost: what one lot more counts, so that of equal costs the fewer win
 
@@ -140,7 +141,10 @@ def advise(valued: Valued, aim: str = "delta") -> Advice:
 def hedged(wanted: Sequence[Exposure], of: Tradable) -> Advice:
     """Lots that leave the least excess of all exposures, and among those the cheapest."""
     check(wanted, of)
-    first = solve(wanted, of, excess_weights(wanted, of), risk(wanted))
+    wanted = [without_dust(one) for one in wanted]
+    first = solve(wanted, of, excess_weights(wanted, of), risk(wanted) / money_of(wanted))
+    if first is None and is_kept(wanted):  # by less than the solver can tell
+        first = Solved(np.zeros(len(of.names), np.int64), risk(wanted) / money_of(wanted))
     if first is None:
         raise NoHedge("no hedge keeps all limits: " + "; ".join(obstacles(wanted, of)))
     lots, cost = first.lots, float(of.costs @ abs(first.lots))
@@ -151,7 +155,9 @@ def hedged(wanted: Sequence[Exposure], of: Tradable) -> Advice:
     if second is not None and float(of.costs @ abs(second.lots)) <= cost:
         lots, cost = second.lots, float(of.costs @ abs(second.lots))
         cost_gap = min(second.gap * cost_scale(of), cost)
-    return Advice(lots, cost, wanted, remaining(wanted, lots), first.gap, cost_gap)
+    return Advice(
+        lots, cost, wanted, remaining(wanted, lots), first.gap * money_of(wanted), cost_gap
+    )
 
 
 def check(wanted: Sequence[Exposure], of: Tradable) -> None:
@@ -169,6 +175,18 @@ def check(wanted: Sequence[Exposure], of: Tradable) -> None:
             raise MeasureError(
                 f"{one.greek} of {one.underlying}: {len(one.hedges)} hedges, not {len(of.names)}"
             )
+
+
+def without_dust(one: Exposure) -> Exposure:
+    """An exposure without numbers that are nothing beside 1, or beside another lot's."""
+    least = max(DUST, DUST_BESIDE * float(abs(one.hedges).max(initial=0.0)))
+    hedges = np.where(abs(one.hedges) < least, 0.0, one.hedges)
+    return one._replace(target=0.0 if abs(one.target) < DUST else one.target, hedges=hedges)
+
+
+def is_kept(wanted: Sequence[Exposure]) -> bool:
+    """True where no trade is needed to keep what was asked for."""
+    return all(one.within is None or abs(one.target) <= one.within for one in wanted)
 
 
 def free(one: Exposure) -> float:
@@ -201,9 +219,14 @@ def risk(wanted: Sequence[Exposure]) -> float:
     return math.fsum(one.scale * abs(one.target) for one in wanted)
 
 
+def money_of(wanted: Sequence[Exposure]) -> float:
+    """What the programs count money in, so that their numbers are near 1."""
+    return math.fsum(one.scale * size_of(one) for one in wanted)
+
+
 def excess_weights(wanted: Sequence[Exposure], of: Tradable) -> np.ndarray:
     """The first program: only excess counts. Variables: bought, sold, excess."""
-    money = [one.scale * size_of(one) for one in wanted]
+    money = [one.scale * size_of(one) / money_of(wanted) for one in wanted]
     return np.concatenate([np.zeros(2 * len(of.names)), money])
 
 
@@ -247,7 +270,7 @@ def solve(
     )
     low = np.zeros_like(high)
     low[-1] = 1.0
-    constant = usual or 1.0
+    constant = max(usual, GAP)
     found = milp(
         np.concatenate([weights, [constant]]),
         integrality=np.concatenate([np.ones(2 * count), np.zeros(rows + 1)]),
@@ -256,7 +279,7 @@ def solve(
         options={"mip_rel_gap": GAP, "time_limit": SECONDS_MAX},
     )
     if found.x is None:
-        if found.status == 2:
+        if found.status == 2 or is_kept(wanted):
             return None
         raise MeasureError(f"the solver found no hedge in {SECONDS_MAX:g} s: give fewer hedges")
     lots = np.rint(found.x[:count]) - np.rint(found.x[count : 2 * count])
@@ -281,28 +304,34 @@ def limits_of(wanted: Sequence[Exposure], of: Tradable, most: float | None) -> l
         found.append(LinearConstraint(spent[None, :], ub=of.budget))
     if most is not None:
         money = np.concatenate([excess_weights(wanted, of), [0.0]])
-        unit = max(most, risk(wanted) * GAP) or 1.0
-        found.append(LinearConstraint(money[None, :] / unit, ub=most / unit))
+        unit = max(most / money_of(wanted), GAP)
+        found.append(LinearConstraint(money[None, :] / unit, ub=most / money_of(wanted) / unit))
     return found
 
 
 def obstacles(wanted: Sequence[Exposure], of: Tradable) -> list[str]:
     """Each limit without which there would be a hedge; and how near one can come."""
     weights = excess_weights(wanted, of)
+    usual = risk(wanted) / money_of(wanted)
     told = []
-    if of.budget is not None and solve(wanted, of._replace(budget=None), weights, risk(wanted)):
+    if of.budget is not None and solve(wanted, of._replace(budget=None), weights, usual):
         told.append(f"the budget of {of.budget:g} is too small")
     for place, name in enumerate(of.names):
         low, high = of.low.copy(), of.high.copy()
         low[place], high[place] = -LOTS_MAX, LOTS_MAX
         bound = of.low[place] > -LOTS_MAX or of.high[place] < LOTS_MAX
-        if bound and solve(wanted, of._replace(low=low, high=high), weights, risk(wanted)):
+        if bound and solve(wanted, of._replace(low=low, high=high), weights, usual):
             told.append(f"{name} is limited to {of.low[place]:g} to {of.high[place]:g} lots")
     for place, one in enumerate(wanted):
         if one.within is not None:
             others = [*wanted[:place], *wanted[place + 1 :]]
             told += nearest(others, of, [one])
-    return told or nearest([], of, wanted)
+    told = told or nearest([one for one in wanted if one.within is None], of, wanted)
+    return told or [
+        f"{one.greek} of {one.underlying} is not to be had within {one.within:g}"
+        for one in wanted
+        if one.within is not None
+    ]
 
 
 def nearest(kept: Sequence[Exposure], of: Tradable, wished: Sequence[Exposure]) -> list[str]:
@@ -311,7 +340,7 @@ def nearest(kept: Sequence[Exposure], of: Tradable, wished: Sequence[Exposure]) 
     eased = [  # what is beyond `within` is excess, as much as it takes
         one._replace(within=None, scale=1 / size_of(one)) for one in asked
     ]
-    found = solve([*kept, *eased], of, ease(kept, eased, of), risk(eased))
+    found = solve([*kept, *eased], of, ease(kept, eased, of), 1.0)
     if found is None:
         return []
     told = []

@@ -239,6 +239,16 @@ def test_two_limits_that_stand_in_the_way_together():
     assert "vega of ACME comes to 90, not within 0" in str(caught.value)
 
 
+def test_numbers_that_are_dust_do_not_upset_the_solver():
+    for target in (5e-324, 2.3e-308, 1e-13, -1e-30):
+        wanted = [
+            Exposure("delta", "ACME", target, np.array([1.0, 1e-300]), 1.0, None),
+            Exposure("gamma", "ACME", 0.0, np.array([0.0, 0.0]), 1e-30, None),
+        ]
+        advice = hedged(wanted, tradable([0.1, 1.0], [-500, -500], [500, 500]))
+        assert advice.lots.tolist() == [0, 0]
+
+
 def test_holdings_say_what_is_to_be_hedged():
     holdings = desk(
         Equity(underlying="ACME", quantity=100.0), call(quantity=-2.0, multiplier=100.0),
