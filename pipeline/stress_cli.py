@@ -1,0 +1,106 @@
+"""Commands about holdings in a file: `corelane stress`, `corelane hedge`, `corelane explain`."""
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path)
+AIMS = ("delta", "delta-gamma", "delta-vega", "delta-gamma-vega", "variance")
+
+
+@click.command()
+@click.argument("book", metavar="BOOK.toml", type=FILE)
+@click.option("--grid", is_flag=True, help="Profits by price and volatility.")
+@click.option("--moves", metavar="PERCENTS", help="The grid's returns: --moves=-20,0,20.")
+@click.option(
+    "--points", metavar="POINTS", help="The grid's shifts of volatility: --points=-5,0,5."
+)
+@click.option("--by-beta", is_flag=True, help="The grid's returns are the market's: times beta.")
+@click.option("--crisis", "crises", multiple=True, metavar="NAME", help="One crisis, or all.")
+@click.option("--parallel", is_flag=True, help="Crises: far expiries' volatility moves as much.")
+@click.option("--reverse", "loss", type=float, metavar="LOSS", help="What would lose so much?")
+@click.option("--ladder", "greeks", is_flag=True, help="Greeks by expiry and strike.")
+def stress(
+    book: Path,
+    grid: bool,
+    moves: str | None,
+    points: str | None,
+    by_beta: bool,
+    crises: tuple[str, ...],
+    parallel: bool,
+    loss: float | None,
+    greeks: bool,
+) -> None:
+    """Revalue the positions of a TOML file under grids, crises and its own shocks.
+
+    Without options: grid, Greeks, all crises and the file's shocks. docs/stress.md has the file's
+    keys and units; the least is
+
+    \b
+    [underlyings.ACME]
+    price = 100.0
+    [[positions]]
+    kind = "equity"            # future, option
+    underlying = "ACME"
+    quantity = 500
+    """
+    from pipeline import console, stressing
+    from pipeline.holdings import load
+    from workers import stress as stresses
+    from workers.revaluation import Valued
+
+    valued = Valued(load(book), str(book))
+    console.out.print(stressing.headline(valued), markup=False)
+    rows = stressing.numbers(moves, "--moves") if moves else list(stressing.RETURNS)
+    columns = stressing.numbers(points, "--points") if points else list(stressing.POINTS)
+    gridded = grid or by_beta or moves is not None or points is not None
+    everything = not (gridded or crises or loss is not None or greeks)
+    if gridded or everything:
+        console.out.print(stressing.grid_table(valued, rows, columns, by_beta))
+    if greeks or everything:
+        console.out.print(stressing.ladder_table(valued))
+    if crises or everything:
+        chosen = crises if crises and "all" not in crises else tuple(stresses.crises())
+        console.out.print(stressing.crisis_table(valued, chosen, parallel))
+    if everything and valued.holdings.shocks:
+        console.out.print(stressing.moves_table(valued))
+    if loss is not None:
+        console.out.print(stressing.reverse_table(valued, loss))
+
+
+@click.command()
+@click.argument("book", metavar="BOOK.toml", type=FILE)
+@click.option("--aim", type=click.Choice(AIMS), default="delta", show_default=True)
+@click.option("--returns", type=FILE, help="variance: a CSV of daily returns, one column each.")
+def hedge(book: Path, aim: str, returns: Path | None) -> None:
+    """Say which of a TOML file's [[hedges]] to trade, in whole lots, and what that does.
+
+    Neutral Greeks at the least cost, or the least variance. Nothing is sent anywhere.
+    """
+    from pipeline import console, stressing
+    from pipeline.holdings import load
+    from workers.revaluation import Valued
+
+    valued = Valued(load(book), str(book))
+    if aim == stressing.VARIANCE:
+        parts = stressing.variance_parts(valued, returns)
+    else:
+        parts = stressing.hedge_parts(valued, aim)
+    console.out.print(stressing.headline(valued), markup=False)
+    for part in parts:
+        console.out.print(part)
+
+
+@click.command()
+@click.argument("before", metavar="BEFORE.toml", type=FILE)
+@click.argument("after", metavar="AFTER.toml", type=FILE)
+def explain(before: Path, after: Path) -> None:
+    """Say where the profit between two states of the same positions came from.
+
+    Both files have the same positions in the same order; prices, volatilities, rates, dividends
+    and expiries may differ. The parts and what is unexplained add up to the full revaluation.
+    """
+    from pipeline import console, stressing
+    from pipeline.holdings import load
+
+    console.out.print(stressing.explain_table(load(before), load(after)))
