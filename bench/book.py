@@ -48,6 +48,7 @@ from workers.kernels.bookprefetch import (
 from workers.kernels.feed_counters import FEED_COUNTERS
 from workers.kernels.itch import decode
 from workers.kernels.itch_frames import ITCH_STATE, prepare
+from workers.kernels.levels import Index
 from workers.records import EVENT, empty
 
 SIZE = EVENT.itemsize
@@ -147,13 +148,17 @@ class Day:
     def __init__(self, path: str, size: Size) -> None:
         self.data = np.fromfile(path, np.uint8)
         self.size = size
-        limits = orderbook.Limits(size.orders, size.orders // 2, size.symbols + 1)
-        self.limits = limits
-        self.memory = np.zeros(orderbook.bytes_needed(limits) + LINE, np.uint8)
-        self.book = self.memory.ctypes.data + -self.memory.ctypes.data % LINE
+        self.use(Index.SORTED)
         self.events = empty(EVENT, STAGED)
         self.state, self.counters = empty(ITCH_STATE, 1), np.zeros(1, FEED_COUNTERS)
         self.samples = np.zeros(len(self.data) // 16, np.int64)
+
+    def use(self, kind: int) -> None:
+        """Room for books whose levels lie under a kind of index."""
+        size = self.size
+        self.limits = orderbook.Limits(size.orders, size.orders // 2, size.symbols + 1, int(kind))
+        self.memory = np.zeros(orderbook.bytes_needed(self.limits) + LINE, np.uint8)
+        self.book = self.memory.ctypes.data + -self.memory.ctypes.data % LINE
 
     def start_over(self) -> None:
         """Empty books, at the first byte; all memory touched before the clock starts."""
@@ -222,9 +227,11 @@ def load(path: str, size: Size) -> None:
     digest(day.book, 0)
 
 
-def measure(path: str, what: int) -> tuple[Metrics, int]:
+def measure(path: str, what: int, kind: int = Index.SORTED) -> tuple[Metrics, int]:
     """One pass for the mean, one for percentiles; metrics and the digest of the books."""
     day = DAYS[path]
+    if kind != day.limits.kind:
+        day.use(kind)
     each = day.run(what)
     found = day.digest() if what != DECODED else 0
     sampled = day.run_sampled(what)
@@ -248,9 +255,9 @@ class Contest:
         if found != self.digest:
             raise BenchError(f"{who}: the books differ from those of the variants before")
 
-    def ours(self, actor: Actor, what: int) -> Metrics:
+    def ours(self, actor: Actor, what: int, kind: int = Index.SORTED) -> Metrics:
         """A pass of the kernels."""
-        actor.start(measure, str(self.path), what)
+        actor.start(measure, str(self.path), what, kind)
         metrics, found = actor.result()
         if what != DECODED:
             self.agree(found, "kernels")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bench import (
     book,
+    book_day,
     dbn,
     edge,
     flow,
@@ -41,6 +42,7 @@ BENCHES: dict[str, Bench] = {
         jitter.BENCH,
         histograms.BENCH,
         book.BENCH,
+        book_day.BENCH,
         dbn.BENCH,
         itch_parse.BENCH,
         mold.BENCH,
