@@ -13,6 +13,7 @@ from rich.console import Console
 from bench import (
     book,
     book_day,
+    book_rings,
     dbn,
     edge,
     flow,
@@ -43,6 +44,7 @@ BENCHES: dict[str, Bench] = {
         histograms.BENCH,
         book.BENCH,
         book_day.BENCH,
+        book_rings.BENCH,
         dbn.BENCH,
         itch_parse.BENCH,
         mold.BENCH,
