@@ -143,11 +143,19 @@ def run_stage() -> dict[str, float]:
         found |= {name: ages.percentile(percent) for name, percent in PERCENTS.items()}
         found |= outcome_of(stage)
     stage.close()
-    for end in (*stage.links.readers.values(), *stage.links.writers.values()):
-        end.segment.close()
-    for part in (stage.links.panel, *stage.links.boards.values()):
-        part.close()
+    leave(stage.links)
     return found
+
+
+def leave(links: Links) -> None:
+    """Let go of the rings, the boards and the panel."""
+    for reader in links.readers.values():
+        reader.segment.close()
+    for writer in links.writers.values():
+        writer.segment.close()
+    for board in links.boards.values():
+        board.close()
+    links.panel.close()
 
 
 def ages_of(stage: Stage) -> Summary:
