@@ -5,6 +5,7 @@ from click import ClickException
 from pipeline.books import BookRefused
 from pipeline.config import ConfigError
 from pipeline.latency import LatencyRefused
+from pipeline.option_verification import OptionFileError
 from pipeline.order_life import NoSuchOrder
 from pipeline.orders import OrderRefused
 from pipeline.selection import TailRefused
@@ -16,6 +17,7 @@ from ringbuf.snapshot import SnapshotError
 from tuning.affinity import AffinityRefused
 from workers.feeds.feed import FeedError
 from workers.kernels.positions import PositionRefused
+from workers.quantiles import MeasureError
 from workers.recovery import RecoveryError
 from workers.reference import ReferenceDataError
 from workers.scenarios import ScenarioError
@@ -30,12 +32,14 @@ CODES: dict[type[Exception], int] = {
     FeedError: 2,
     PositionRefused: 2,
     ScenarioError: 2,
+    MeasureError: 2,
     SinkError: 2,
     LatencyRefused: 2,
     TailRefused: 2,
     BookRefused: 2,
     OrderRefused: 2,
     NoSuchOrder: 2,
+    OptionFileError: 2,
     JournalError: 2,
     SnapshotError: 2,
     RecoveryError: 2,

@@ -57,3 +57,26 @@ def verify_matching(flow: Path, expect: str | None) -> None:
     from pipeline import matching_verification
 
     sys.exit(0 if matching_verification.verify(flow, expect) else FAILED)
+
+
+@verify.command("var")
+@click.argument("file", type=FILE)
+@click.option("--returns", "returns", type=FILE, required=True, help="date,close,ret; or P&L.")
+def verify_var(file: Path, returns: Path) -> None:
+    """Compute measures that other libraries printed, each by its own convention, and compare.
+
+    FILE has the columns series, window, alpha, method, lib, measure (VaR, ES, sigma) and value; or
+    it is a report of Open Source Risk Engine, and --returns its P&L vectors.
+    """
+    from pipeline import var_verification
+
+    sys.exit(0 if var_verification.verify(file, returns) else FAILED)
+
+
+@verify.command("options")
+@click.argument("file", type=FILE)
+def verify_options(file: Path) -> None:
+    """Compare prices and Greeks of European options with published or exact ones (CSV)."""
+    from pipeline import option_verification
+
+    sys.exit(0 if option_verification.verify(file) else FAILED)

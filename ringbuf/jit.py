@@ -7,6 +7,7 @@ a digest of that module's source, of every project module it imports (however fa
 and of the compiler: a change anywhere along that chain is another folder.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -14,15 +15,22 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import llvmlite
 import numba
 from llvmlite import binding
+from numba.core.caching import FunctionCache
 
 from ringbuf.host import steady_counter
 
 ROOT = Path(__file__).parent.parent
-FLAGS = {"cache": True, "error_model": "numpy"}
+FLAGS = {"error_model": "numpy"}
+# LLVM's measure of what it may put into a caller instead of calling it. A module whose kernels are
+# the entrance to many small ones may set another by the name INLINE: a call costs up to twenty
+# stores, which wait behind a ring's. For all modules it would make each first start half as long
+# again.
+INLINE = 250
 # Every store that others may see counts down a budget, at whose end the program "dies": for tests.
 TICKS = os.environ.get("CORELANE_TICKS") == "1"
 # An import line: what stands behind "import", or the dots, the module and the names of "from".
@@ -105,6 +113,7 @@ def source_digest(module: str) -> str:
     """What the machine code of a module's kernels depends on, as 16 hex digits."""
     environment = (
         FLAGS,
+        INLINE,
         TICKS,
         numba.config.BOUNDSCHECK,
         sys.flags.optimize,
@@ -147,17 +156,93 @@ def safe_cache_root() -> Path:
     return root
 
 
+class SharedCache(FunctionCache):
+    """Machine code on disk, where of several processes that miss the same one compiles it.
+
+    The others wait for it, instead of taking the cores from it. They also cannot get into each
+    other's index of signatures, which numba reads, changes and writes without a lock.
+    """
+
+    turn: IO[bytes] | None = None
+
+    def load_overload(self, sig, target_context):
+        """What was kept, or None: then this process has the function to itself until `leave`."""
+        found = super().load_overload(sig, target_context)
+        if found is None and self.turn is None:
+            self.turn = self.enter()
+            found = super().load_overload(sig, target_context)
+        return found
+
+    def enter(self) -> IO[bytes]:
+        """Wait until no other process compiles the function; the kernel lets go for the dead."""
+        folder = Path(self.cache_path)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        turn = (folder / f"{self._impl.filename_base}.turn").open("wb")
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return turn
+
+    def leave(self) -> None:
+        """Let others have it."""
+        if self.turn is not None:
+            self.turn.close()
+            self.turn = None
+
+
+class Inlining:
+    """How much LLVM puts into callers: one setting of the process, and compilations nest."""
+
+    def __init__(self) -> None:
+        self.set(INLINE)
+
+    def set(self, threshold: int) -> int:
+        """Set it; return what it was."""
+        before = getattr(self, "threshold", threshold)
+        self.threshold = threshold
+        binding.set_option("corelane", f"-inline-threshold={threshold}")
+        return before
+
+
+INLINING = Inlining()
+
+
+def cached(function, flags):
+    """A compiled function whose machine code goes to the folder that is set now."""
+    made = numba.njit(**flags)(function)
+    shared, compile_ = SharedCache(function), made.compile
+    threshold = function.__globals__.get("INLINE", INLINE)
+
+    def compile_in_turn(signature):
+        before = INLINING.set(threshold)
+        try:
+            return compile_(signature)
+        finally:
+            INLINING.set(before)
+            shared.leave()
+
+    made._cache, made.compile = shared, compile_in_turn
+    return made
+
+
 def kernel(function):
     """Compile a function with the project's flags; machine code is kept on disk between runs."""
+    return _compile(function, FLAGS)
+
+
+def formula(function):
+    """A kernel that is always compiled into its callers: their loops can then be vectorised."""
+    return _compile(function, {**FLAGS, "forceinline": True})
+
+
+def _compile(function, flags):
     if numba.config.DISABLE_JIT:
         return function
     module = function.__module__
     if module_file(module) is None:  # defined outside the project: a notebook, a test's snippet
-        return numba.njit(**{**FLAGS, "cache": False})(function)
+        return numba.njit(**flags)(function)
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(safe_cache_root() / f"{module}-{source_digest(module)}")
     try:
-        return numba.njit(**FLAGS)(function)
+        return cached(function, flags)
     finally:
         numba.config.CACHE_DIR = before
 

@@ -83,20 +83,25 @@ def digest_after(house, name, text):
     return source_digest("house.outer")
 
 
-def run(house, **settings):
-    """What a fresh process of the small project says."""
+def begin(house, program=PROGRAM, **settings):
+    """Start a fresh process of the small project."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(house),
         "CORELANE_CACHE": str(house / "cache"),
         **settings,
     }
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=environment, cwd=house, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, cwd=house, stdout=subprocess.PIPE
+    )
+
+
+def run(house, **settings):
+    """What a fresh process of the small project says."""
+    process = begin(house, **settings)
+    said, _ = process.communicate()
+    assert process.returncode == 0
+    return json.loads(said)
 
 
 def test_the_closure_is_everything_that_is_imported_however_far(house):
@@ -238,6 +243,40 @@ def test_a_warm_start_compiles_nothing_and_an_edit_is_never_missed(house):
     (house / "house/sizes.py").write_text("FACTOR = 5\n")
     inner.write_text(HOUSE["house/inner.py"])
     assert run(house) == warm
+
+
+@needs_compiler
+def test_of_processes_that_start_together_one_compiles_a_kernel_and_the_others_load_it(house):
+    alone = run(house)
+    shutil.rmtree(house / "cache")
+    going = house / "go"
+    start = f"import os, time\nwhile not os.path.exists({str(going)!r}): time.sleep(0.001)\n"
+    program = PROGRAM.replace("with event", start + "with event")
+    together = [begin(house, program) for _ in range(3)]
+    time.sleep(0.1)
+    going.touch()
+    found = [json.loads(process.communicate()[0]) for process in together]
+    assert [process.returncode for process in together] == [0, 0, 0]
+    assert {one["result"] for one in found} == {55}
+    assert sum(one["compiled"] for one in found) == alone["compiled"]
+    assert sum(one["misses"] for one in found) == 1
+
+
+@needs_compiler
+def test_a_kernel_that_cannot_be_compiled_keeps_nobody_waiting(house):
+    (house / "house/inner.py").write_text(
+        HOUSE["house/inner.py"].replace("value + 1", "value + 'x'")
+    )
+    program = PROGRAM.replace(
+        "    result =",
+        "    try:\n        outer.work(memory.ctypes.data, 10)\n    except Exception:\n"
+        "        from house import inner\n        assert inner.grow._cache.turn is None\n"
+        "        assert outer.work._cache.turn is None\n        raise SystemExit(7)\n"
+        "    result =",
+    )
+    process = begin(house, program)
+    process.communicate()
+    assert process.returncode == 7
 
 
 @needs_compiler

@@ -9,6 +9,7 @@ does as its own Stp says. What cannot trade rests, waits or goes (`settle`).
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from workers.kernels import levels as ladder
+from workers.kernels.ending import part
 from workers.kernels.engine import (
     BPS,
     ENGINE,
@@ -23,7 +24,7 @@ from workers.kernels.engine import (
     ticket_at,
 )
 from workers.kernels.exposure import filled, opened
-from workers.kernels.phases import MEET, MEET_PEGS, TRIGGER
+from workers.kernels.phases import MEET, MEET_PEGS
 from workers.kernels.resting import LEVEL, ORDER, SIDE, levels_of, order_at, shrink
 from workers.kernels.telling import hush, note, report, report_hand, report_status, report_trade
 from workers.kernels.tickets import (
@@ -87,6 +88,15 @@ def facing(engine, books):
 
 
 @kernel
+def reaches(engine, books):
+    """Whether anybody rests on the other side where the order in hand may trade."""
+    header = at(engine, ENGINE)
+    best = facing(engine, books)
+    price = at(ladder.level_at(levels_of(books), best), LEVEL).price
+    return best != 0 and within(header.side, header.bound, price)
+
+
+@kernel
 def meet(engine, books):
     """Let the order in hand meet who is first on the other side, or settle what is left."""
     header = at(engine, ENGINE)
@@ -98,7 +108,7 @@ def meet(engine, books):
         return
     encounter(engine, books, int(level.head), price)
     if header.left == 0:
-        header.phase = TRIGGER
+        part(engine)
     elif level.owner < 0 and at(rule_at(engine, header.rule), RULE).pegs > 0:
         header.phase, header.walk_price = MEET_PEGS, price
         header.walk_number = first_peg(engine, books)
@@ -117,7 +127,7 @@ def meet_pegs(engine, books):
         if may_trade(engine, number, header.walk_price):
             encounter(engine, books, number, int(header.walk_price))
             if header.left == 0:
-                header.phase = TRIGGER
+                part(engine)
             return
 
 
@@ -242,7 +252,7 @@ def cancel_hand(engine, books, why):
     header = at(engine, ENGINE)
     report_hand(engine, CANCELED, header.left, 0, why)
     dismiss(engine, books)
-    header.phase = TRIGGER
+    part(engine)
 
 
 @kernel
@@ -283,7 +293,6 @@ def is_held_back(engine, books):
 @kernel
 def come_to_rest(engine, books):
     """Let the order in hand rest where it belongs; it goes where there is no room."""
-    header = at(engine, ENGINE)
     if not rest(engine, books):
         cancel_hand(engine, books, WHY_FULL)
-    header.phase = TRIGGER
+    part(engine)

@@ -91,7 +91,8 @@ ENGINE = record(
         ("phase", "i8"),
         ("step_outputs", "i8"),
         ("step_changes", "i8"),
-        ("spare", "i8", 2),
+        ("asked_tag", "i8"),  # of the order that the event names, in the pool's index
+        ("spare", "i8", 1),
         # The order in hand: it trades, then rests or goes.
         ("order", "i8"),
         ("account", "i8"),

@@ -15,6 +15,7 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from workers.kernels import orders as pool
 from workers.kernels.crossing import facing, within
+from workers.kernels.ending import is_collecting
 from workers.kernels.engine import (
     ACCOUNT,
     BPS,
@@ -40,7 +41,7 @@ BID, ASK = int(Side.BID), int(Side.ASK)
 IOC, FOK, GTD = int(Tif.IOC), int(Tif.FOK), int(Tif.GTD)
 MARKET, POST = int(OrderFlag.MARKET), int(OrderFlag.POST_ONLY)
 STP_LAST, PEG = int(Stp.DECREMENT), int(Condition.PEG)
-HALTED, PAUSED, QUOTING = int(State.HALTED), int(State.PAUSED), int(State.QUOTING)
+HALTED = int(State.HALTED)
 ACCOUNT_MAX = (1 << 31) - 1
 
 FULL, IS_BAD = int(Reject.FULL), int(Reject.BAD_VALUE)
@@ -69,12 +70,6 @@ def judge(engine, books, left_before, worth_before):
     if header.accounts > 0 and reasons & UNKNOWN_ACCOUNT == 0:
         reasons |= judge_limits(engine, left_before, worth_before)
     return reasons
-
-
-@kernel
-def is_collecting(state):
-    """Whether orders come together without trading, for a call auction."""
-    return state in (PAUSED, QUOTING)
 
 
 @kernel

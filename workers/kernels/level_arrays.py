@@ -22,7 +22,7 @@ from workers.kernels.level_pool import (
     take_block,
 )
 
-NEAR = 8  # entries looked at one by one, from the best, before the search halves the rest
+NEAR = 32  # entries looked at one by one, from the best, before the search halves the rest
 
 
 @kernel

@@ -26,6 +26,7 @@ MATCHED on, and trades (State.UNKNOWN is continuous trading too) until a STATUS 
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
+from workers.kernels import orders as pool
 from workers.kernels.auctions import (
     pair,
     price_levels,
@@ -62,6 +63,7 @@ from workers.kernels.phases import (
     WEIGH,
 )
 from workers.kernels.requests import FOK_REASON, accept, carry_out, refuse_hand
+from workers.kernels.resting import ORDERS_AT
 from workers.kernels.triggers import expire, sweep, trigger
 from workers.orders import Why
 from workers.records import MATCHED, Event
@@ -70,6 +72,7 @@ ORDER, SWITCH = int(Event.ORDER), int(Event.SWITCH)
 STATUS, DIRECTORY = int(Event.STATUS), int(Event.DIRECTORY)
 CLEAR, TERMS = int(Event.CLEAR), int(Event.TERMS)
 WHY_FOK = int(Why.FOK)
+INLINE = 3000  # all of matching comes together here
 
 
 @kernel
@@ -109,6 +112,8 @@ def begin(engine, books, event):
     header.asked_price, header.asked_quantity = event.price, event.quantity
     header.kind, header.asked_side, header.source = event.kind, event.side, event.source
     header.asked_bits, header.asked_instrument = event["flags"], event.instrument
+    header.asked_tag = pool.tag_of(event.instrument, event.order)
+    pool.prefetch_slot(books + ORDERS_AT, header.asked_tag)
     rule = rule_number(engine, event.instrument)
     header.instrument, header.rule, header.stirred = event.instrument, rule, 0
     header.phase = BEGIN

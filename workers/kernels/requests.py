@@ -4,7 +4,8 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from workers.kernels.auctions import start_auction
 from workers.kernels.counting import start_count
-from workers.kernels.crossing import come_to_rest, set_bound
+from workers.kernels.crossing import come_to_rest, reaches, set_bound, settle
+from workers.kernels.ending import end, is_collecting
 from workers.kernels.engine import (
     ACCOUNT,
     CONDITION,
@@ -21,12 +22,12 @@ from workers.kernels.engine import (
     ticket_at,
 )
 from workers.kernels.exposure import opened
-from workers.kernels.gate import is_collecting, judge, judge_room
+from workers.kernels.gate import judge, judge_room
 from workers.kernels.phases import COUNT, IDLE, MEET, TRIGGER
 from workers.kernels.resting import LEVEL, level_of
 from workers.kernels.telling import report, report_hand
-from workers.kernels.tickets import cancel, find, is_shown, left_of, lift, reduce
-from workers.kernels.triggers import end, start_sweep
+from workers.kernels.tickets import cancel, find_asked, is_shown, left_of, lift, reduce
+from workers.kernels.triggers import start_sweep
 from workers.orders import REQUEUE, TIF_MASK, Reject, Tif, Why
 from workers.records import MATCHED, Book, Event, State
 
@@ -154,7 +155,7 @@ def take_order(engine, books):
         return
     set_worth(engine)
     reasons = judge(engine, books, 0, 0) | judge_room(engine, books)
-    if find(engine, books, header.instrument, header.order) != 0:
+    if find_asked(engine, books) != 0:
         reasons |= DUPLICATE
     if reasons != 0:
         refuse_hand(engine, reasons)
@@ -196,7 +197,10 @@ def send_on(engine, books):
         come_to_rest(engine, books)
     else:
         set_bound(engine)
-        header.phase = MEET
+        if reaches(engine, books):
+            header.phase = MEET
+        else:
+            settle(engine, books)
 
 
 @kernel
@@ -215,7 +219,7 @@ def asked_number(engine, books):
     header = at(engine, ENGINE)
     if header.rule == 0:
         return 0
-    number = find(engine, books, header.instrument, header.asked_order)
+    number = find_asked(engine, books)
     if number > 0 and at(ticket_at(engine, number), TICKET).account != header.asked_other:
         return 0
     return number

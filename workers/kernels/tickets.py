@@ -54,8 +54,21 @@ MARKET = int(OrderFlag.MARKET)
 @kernel
 def find(engine, books, instrument, order):
     """The number of an order at rest, 0 where there is none; its place in the index is noted."""
+    return find_tagged(engine, books, instrument, order, pool.tag_of(instrument, order))
+
+
+@kernel
+def find_asked(engine, books):
+    """The same of the order that the event names."""
     header = at(engine, ENGINE)
-    tag = pool.tag_of(instrument, order)
+    instrument, order = int(header.asked_instrument), int(header.asked_order)
+    return find_tagged(engine, books, instrument, order, int(header.asked_tag))
+
+
+@kernel
+def find_tagged(engine, books, instrument, order, tag):
+    """The same where the tag is known."""
+    header = at(engine, ENGINE)
     slot = pool.seek(books + ORDERS_AT, tag, int(instrument), int(order))
     header.slot, header.tag = slot - books, tag
     return pool.occupant(slot)

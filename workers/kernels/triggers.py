@@ -10,6 +10,7 @@ from ringbuf.jit import kernel
 from workers.kernels import levels as ladder
 from workers.kernels.counting import start_count
 from workers.kernels.crossing import set_bound
+from workers.kernels.ending import end, is_collecting
 from workers.kernels.engine import (
     ENGINE,
     EXPIRY,
@@ -21,8 +22,7 @@ from workers.kernels.engine import (
     shadow,
     ticket_at,
 )
-from workers.kernels.gate import is_collecting
-from workers.kernels.phases import BEGIN, COUNT, EXPIRE, IDLE, INDICATE, MEET, SWEEP
+from workers.kernels.phases import BEGIN, COUNT, EXPIRE, MEET, SWEEP
 from workers.kernels.resting import LEVEL, ORDER, SIDE, levels_of, order_at
 from workers.kernels.telling import report_hand
 from workers.kernels.tickets import cancel, find, pick_up
@@ -84,18 +84,6 @@ def reached(engine, books):
     if number > 0 and price >= terms.last:
         return number
     return 0
-
-
-@kernel
-def end(engine):
-    """The event is done with, but for what an auction may have to tell."""
-    header = at(engine, ENGINE)
-    header.phase = IDLE
-    if header.auction_every_ns > 0 and header.rule > 0:
-        terms = at(rule_at(engine, header.rule), RULE)
-        due = header.time_ns - terms.indicated_ns >= header.auction_every_ns
-        if due and is_collecting(terms.state):
-            header.phase = INDICATE
 
 
 @kernel
