@@ -13,6 +13,7 @@ from workers.kernels.resting import ORDER, ORDERS_AT, levels_of, listed, order_a
 from workers.records import Event
 
 FAR, MIDDLE, NEAR = 24, 12, 6  # events ahead
+INLINE = 3000  # what asks ahead of a book comes together here
 
 
 @kernel
