@@ -266,7 +266,8 @@ class Contest:
 
     def theirs(self, core: int) -> Metrics:
         """A pass of the C program."""
-        found = c_program.books(self.path, 2 * self.size.orders, SAMPLE_EVERY, core)
+        slots = 1 << (2 * self.size.orders - 1).bit_length()
+        found = c_program.books(self.path, slots, SAMPLE_EVERY, core)
         self.agree(found["digest"], "C")
         return {"ns": found["ns"], **{f"one {name}": found[f"one {name}"] for name in SAMPLED}}
 

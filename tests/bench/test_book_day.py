@@ -5,7 +5,7 @@ from bench.book import Size
 from bench.harness import BenchError, Options
 from ringbuf.jit import compiled
 
-SIZE = Size(2_000, 20, 1 << 10) if compiled() else Size(300, 6, 1 << 9)
+SIZE = Size(2_000, 20, 1_500) if compiled() else Size(300, 6, 300)
 
 
 def test_all_kinds_come_to_the_books_of_the_c_program(monkeypatch):
