@@ -4,7 +4,8 @@ A made-up day lies in memory. It is decoded into events, as many at a time as in
 the books take them in: as they come, or with what the next ones need asked for ahead, as the book
 stage does. The C program keeps totals per price only: no queue of orders at a price, no record of
 what changed; the prices and totals of all books at the end must be the same. Beside that, each kind
-of price-level index over the same events (book_indexes.py).
+of price-level index over the same events (book_indexes.py). Time is the processor's: what the host
+takes away meanwhile is nobody's fault.
 """
 
 import tempfile
@@ -48,6 +49,7 @@ from workers.kernels.bookprefetch import (
 from workers.kernels.feed_counters import FEED_COUNTERS
 from workers.kernels.itch import decode
 from workers.kernels.itch_frames import ITCH_STATE, prepare
+from workers.kernels.levels import Index
 from workers.records import EVENT, empty
 
 SIZE = EVENT.itemsize
@@ -147,13 +149,17 @@ class Day:
     def __init__(self, path: str, size: Size) -> None:
         self.data = np.fromfile(path, np.uint8)
         self.size = size
-        limits = orderbook.Limits(size.orders, size.orders // 2, size.symbols + 1)
-        self.limits = limits
-        self.memory = np.zeros(orderbook.bytes_needed(limits) + LINE, np.uint8)
-        self.book = self.memory.ctypes.data + -self.memory.ctypes.data % LINE
+        self.use(Index.SORTED)
         self.events = empty(EVENT, STAGED)
         self.state, self.counters = empty(ITCH_STATE, 1), np.zeros(1, FEED_COUNTERS)
         self.samples = np.zeros(len(self.data) // 16, np.int64)
+
+    def use(self, kind: int) -> None:
+        """Room for books whose levels lie under a kind of index."""
+        size = self.size
+        self.limits = orderbook.Limits(size.orders, size.orders // 2, size.symbols + 1, int(kind))
+        self.memory = np.zeros(orderbook.bytes_needed(self.limits) + LINE, np.uint8)
+        self.book = self.memory.ctypes.data + -self.memory.ctypes.data % LINE
 
     def start_over(self) -> None:
         """Empty books, at the first byte; all memory touched before the clock starts."""
@@ -173,14 +179,14 @@ class Day:
         return int(found)
 
     def run(self, what: int) -> float:
-        """One pass over the day; ns a message."""
+        """One pass over the day; the processor's ns a message."""
         self.start_over()
         events = self.events.ctypes.data
-        begun = time.perf_counter_ns()
+        begun = time.process_time_ns()
         while count := self.stage():
             if what != DECODED:
                 apply_all(self.book, events, count, what == AHEAD)
-        return (time.perf_counter_ns() - begun) / self.size.messages
+        return (time.process_time_ns() - begun) / self.size.messages
 
     def run_sampled(self, what: int) -> Metrics:
         """One pass with single messages timed; percentiles in ns."""
@@ -222,9 +228,11 @@ def load(path: str, size: Size) -> None:
     digest(day.book, 0)
 
 
-def measure(path: str, what: int) -> tuple[Metrics, int]:
+def measure(path: str, what: int, kind: int = Index.SORTED) -> tuple[Metrics, int]:
     """One pass for the mean, one for percentiles; metrics and the digest of the books."""
     day = DAYS[path]
+    if kind != day.limits.kind:
+        day.use(kind)
     each = day.run(what)
     found = day.digest() if what != DECODED else 0
     sampled = day.run_sampled(what)
@@ -248,9 +256,9 @@ class Contest:
         if found != self.digest:
             raise BenchError(f"{who}: the books differ from those of the variants before")
 
-    def ours(self, actor: Actor, what: int) -> Metrics:
+    def ours(self, actor: Actor, what: int, kind: int = Index.SORTED) -> Metrics:
         """A pass of the kernels."""
-        actor.start(measure, str(self.path), what)
+        actor.start(measure, str(self.path), what, kind)
         metrics, found = actor.result()
         if what != DECODED:
             self.agree(found, "kernels")
@@ -258,7 +266,8 @@ class Contest:
 
     def theirs(self, core: int) -> Metrics:
         """A pass of the C program."""
-        found = c_program.books(self.path, 2 * self.size.orders, SAMPLE_EVERY, core)
+        slots = 1 << (2 * self.size.orders - 1).bit_length()
+        found = c_program.books(self.path, slots, SAMPLE_EVERY, core)
         self.agree(found["digest"], "C")
         return {"ns": found["ns"], **{f"one {name}": found[f"one {name}"] for name in SAMPLED}}
 

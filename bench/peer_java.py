@@ -48,16 +48,16 @@ def absent() -> str:
 
 
 @cache
-def built() -> Path:
+def built(sources: Path = SOURCES) -> Path:
     """The folder with the compiled peers and their libraries, named by a digest of the sources."""
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(SOURCES.iterdir()):
+    for path in sorted(sources.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     folder = safe_cache_root() / f"bench.peers-{digest.hexdigest()}"
     if folder.exists():
         return folder
     draft = folder.with_name(f"{folder.name}.{os.getpid()}")
-    pom = SOURCES / "pom.xml"
+    pom = sources / "pom.xml"
     command = ["mvn", "-q", "-B", "-f", str(pom), f"-Dpeers.target={draft}", "compile"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_S)

@@ -12,6 +12,9 @@ from rich.console import Console
 
 from bench import (
     book,
+    book_day,
+    book_peers,
+    book_rings,
     dbn,
     edge,
     flow,
@@ -22,6 +25,7 @@ from bench import (
     journey,
     json_feeds,
     latency,
+    match_peers,
     mold,
     offered,
     options,
@@ -42,6 +46,10 @@ BENCHES: dict[str, Bench] = {
         jitter.BENCH,
         histograms.BENCH,
         book.BENCH,
+        book_day.BENCH,
+        book_rings.BENCH,
+        book_peers.BENCH,
+        match_peers.BENCH,
         dbn.BENCH,
         itch_parse.BENCH,
         mold.BENCH,

@@ -21,6 +21,7 @@ from workers.kernels.orderbook import BOOK, Outcome
 from workers.records import LEVEL, LOT_DECIMALS, TOP, TRADE, Event, Flag, Mark, Side, State
 from workers.records import Book as Kind
 
+SHOW_EVERY = 1 << 16  # events of a backlog, some 10 ms, between two looks at rows that are due
 STATES = min(Mark) - 1  # bits of State; those of Mark are above
 PARTIAL = int(Mark.PARTIAL)
 CROSSED, BARRED, STALE = int(Mark.CROSSED), int(Mark.BARRED), int(Mark.STALE)
@@ -244,9 +245,23 @@ def mark_moved(state, event):
 
 
 @kernel
-def show_moved(state):
-    """Write the depth rows that are due: once a turn, however often an instrument moved."""
+def show_in_time(state, taken, busy):
+    """Write the depth rows that are due after a turn; busy: there is more to take at once.
+
+    A row has twenty levels to gather and costs as much as several events. Who looks at the board
+    sees no more of a backlog than what is newest, so while there is one, rows wait.
+    """
     keeper = at(state, KEEPER)
+    keeper.unshown += taken
+    if not busy or keeper.unshown >= SHOW_EVERY:
+        show_moved(state)
+
+
+@kernel
+def show_moved(state):
+    """Write the depth rows that are due, once, however often an instrument moved."""
+    keeper = at(state, KEEPER)
+    keeper.unshown = 0
     for number in range(keeper.moved):
         instrument = note_of(state, number).list
         note = note_of(state, instrument)

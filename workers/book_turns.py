@@ -7,7 +7,7 @@ from ringbuf.atomics import at, prefetch_read
 from ringbuf.jit import kernel
 from ringbuf.ring import arrived, awaited, next_free, next_unread, room, slot, stamp
 from workers import matched, whole
-from workers.answers import show_moved, take
+from workers.answers import show_in_time, show_moved, take
 from workers.hop import is_time_to_let_go, let_go, pick_up, wait_for
 from workers.keeper import COUNTERS, KEEPER
 from workers.kernels.bookprefetch import (
@@ -56,7 +56,7 @@ def turn(state, reader, writer, limit, patience):
             known = go_on(state, reader, writer, sequence, known)
             sequence += 1
     let_go(reader, sequence - 1, writer, keeper.target - 1)
-    show_moved(state)
+    show_in_time(state, sequence - first, sequence - first >= limit)
     return max(sequence - first, shown)
 
 
@@ -89,7 +89,7 @@ def turn_matching(state, reader, writer, limit, patience):
             known = go_on(state, reader, writer, sequence, known)
             sequence += 1
     let_go(reader, sequence - 1, writer, keeper.target - 1)
-    show_moved(state)
+    show_in_time(state, sequence - first, sequence - first >= limit)
     return max(sequence - first, shown)
 
 

@@ -78,6 +78,7 @@ KEEPER = record(
         ("target", "i8"),  # the next sequence to publish
         ("index", "i8"),  # outputs of the event in hand so far
         ("moved", "i8"),  # instruments whose board row is due, in `list`
+        ("unshown", "i8"),  # events taken since rows were written
         ("instruments", "i8"),
         ("room", "i8"),  # records that one event can give, with all that is switched on
         ("measures", "i8"),  # address; 0: switched off

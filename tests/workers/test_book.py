@@ -9,10 +9,11 @@ from ringbuf.jit import compiled
 from tests.naive.orderbook import Message
 from tests.naive.pipeline import NaiveBook, must_be_alike
 from tests.workers.joined import joint, turn_until_finished
+from workers.answers import SHOW_EVERY
 from workers.book import Book, BookOptions, outputs_max
 from workers.depth import LEVELS
 from workers.enriched import BarOptions, ConsolidatedOptions, MeasureOptions
-from workers.keeper import PLAIN_MAX
+from workers.keeper import KEEPER, PLAIN_MAX
 from workers.kernels.orderbook import Outcome
 from workers.records import EVENT, Event, Flag, Mark, Side, State, empty
 from workers.records import Book as Kind
@@ -219,3 +220,36 @@ def test_latency_is_noted_for_every_event():
         book_of(at, events_of(stream))
         assert at.links.panel.summary("hop").as_dict()["count"] == 10
         assert at.links.panel.summary("age").as_dict()["count"] == 10
+
+
+def one_order_comes_and_goes(times: int) -> np.ndarray:
+    """Events that leave one order at 100 after each odd one."""
+    coming = (Message(Event.ADD, 0, 1, 0, Side.BID, 100, 5), 0)
+    going = (Message(Event.DELETE, 0, 1), 0)
+    return events_of([going if number % 2 else coming for number in range(times)])
+
+
+def test_under_a_backlog_depth_rows_wait_until_it_is_taken_or_has_lasted():
+    most = outputs_max(OPTIONS, 0) | 1  # a turn takes no fewer: as many may go out
+    with joint(Book, rows=INSTRUMENTS) as at:
+        stage = Book(OPTIONS, INSTRUMENTS, at.links)
+        stage.open()
+        keeper = stage.notes[: KEEPER.itemsize].view(KEEPER)[0]
+
+        def turn_with(before: int) -> list[int]:
+            """Take a turn of a backlog that has lasted for so many events; the best bids shown."""
+            keeper["unshown"] = before
+            assert stage._turn(stage.keeper, stage.reader, stage.writer, most, 0) == most
+            return at.content("depth")["bid_price"][:, 0].tolist()
+
+        at.sources["events"].push(one_order_comes_and_goes(most))
+        assert turn_with(0) == [0, 0, 0]
+        assert keeper["unshown"] == most
+        assert stage.turn(0) == 0
+        assert at.content("depth")["bid_price"][:, 0].tolist() == [100, 0, 0]
+        at.sources["events"].push(one_order_comes_and_goes(most + 1)[1:])
+        assert turn_with(SHOW_EVERY - most - 1) == [100, 0, 0]
+        at.sources["events"].push(one_order_comes_and_goes(most + 1)[1:])
+        assert turn_with(SHOW_EVERY - most) == [0, 0, 0]
+        assert keeper["unshown"] == 0
+        stage.close()

@@ -3,6 +3,7 @@ import pytest
 from tests.naive.orderbook import Message
 from tests.workers.books import Books
 from workers.kernels import bookprefetch
+from workers.kernels.levels import Index
 from workers.kernels.orderbook import Limits
 from workers.records import Event
 
@@ -15,9 +16,10 @@ STREAM = [
 ]
 
 
+@pytest.mark.parametrize("kind", Index)
 @pytest.mark.parametrize("message", STREAM)
-def test_asking_ahead_changes_nothing(message):
-    books = Books(Limits(orders=8, levels=8, instruments=2))
+def test_asking_ahead_changes_nothing(message, kind):
+    books = Books(Limits(orders=8, levels=8, instruments=2, kind=kind, ticks=64))
     books.apply(Message(Event.ADD, 0, 1, 0, 0, 100, 5))
     books.apply(Message(Event.ADD, 0, 9, 0, 0, 100, 5))
     before = books.words.copy()

@@ -13,6 +13,7 @@ from workers.kernels.resting import ORDER, ORDERS_AT, levels_of, listed, order_a
 from workers.records import Event
 
 FAR, MIDDLE, NEAR = 24, 12, 6  # events ahead
+INLINE = 3000  # what asks ahead of a book comes together here
 
 
 @kernel
@@ -38,16 +39,29 @@ def prefetch_order(book, event):
     else:
         number = pool.likely(book + ORDERS_AT, pool.tag_of(instrument, event.order))
         prefetch_write(order_at(book, number))
+        ladder.prefetch_ends(levels_of(book), 2 * instrument)
 
 
 @kernel
 def prefetch_level(book, event):
-    """Ask for the level of an event's order and its neighbours in the queue."""
+    """Ask for the level that an event changes, and an order's neighbours in its queue."""
     kind = int(event.kind)
-    if kind == Event.ADD or kind > Event.REPLACE:
+    if kind > Event.REPLACE:
+        return
+    if kind == Event.ADD:
+        prefetch_joined(book, event)
         return
     number = pool.likely(book + ORDERS_AT, pool.tag_of(event.instrument, event.order))
     order = at(order_at(book, number), ORDER)
     prefetch_write(ladder.level_at(levels_of(book), order.level))
     prefetch_write(order_at(book, order.next))
     prefetch_write(order_at(book, order.previous))
+
+
+@kernel
+def prefetch_joined(book, event):
+    """Ask for the level that a new order may join."""
+    instrument = int(event.instrument)
+    if listed(book, instrument):
+        levels, owner = levels_of(book), 2 * instrument + (event.side & 1)
+        prefetch_write(ladder.level_at(levels, ladder.find(levels, owner, event.price)))

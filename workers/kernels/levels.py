@@ -6,6 +6,7 @@ memory says by itself how it is to be read. Sorted arrays are looked for first: 
 
 from ringbuf.atomics import at, prefetch_write
 from ringbuf.jit import kernel
+from ringbuf.record import LINE
 from workers.kernels import level_arrays as arrays
 from workers.kernels import level_ladders as ladders
 from workers.kernels import level_trees as trees
@@ -184,12 +185,22 @@ def prefetch_best(levels, owner):
     line = at(side_at(levels, owner), SIDE)
     prefetch_write(level_at(levels, line.best))
     if line.kind == SORTED:
-        prefetch_write(levels + int(line.entries_at) + ENTRY_BYTES * int(line.count))
+        last = levels + int(line.entries_at) + ENTRY_BYTES * int(line.count)
+        prefetch_write(last)
+        prefetch_write(last - LINE)
     elif line.kind == TREE:
         prefetch_write(trees.link_at(trees.links_of(levels), line.best))
     else:
         prefetch_write(levels + int(line.entries_at))
         prefetch_write(levels + int(line.entries_at) + OUTSIDE_AT)
+
+
+@kernel
+def prefetch_ends(levels, owner):
+    """Ask for where the best of both sides are kept, if they are sorted: one may have to go."""
+    bid, ask = at(side_at(levels, owner), SIDE), at(side_at(levels, owner + 1), SIDE)
+    prefetch_write(levels + int(bid.entries_at) + ENTRY_BYTES * (int(bid.count) - 1))
+    prefetch_write(levels + int(ask.entries_at) + ENTRY_BYTES * (int(ask.count) - 1))
 
 
 @kernel

@@ -45,6 +45,8 @@ __all__ = [
     "top",
 ]
 
+INLINE = 3000  # all of a book comes together here
+
 
 @kernel
 def apply(book, event):

@@ -166,9 +166,11 @@ def close_gap(index, mask, slot):
 
 @kernel
 def prefetch_slot(orders, tag):
-    """Ask for the line of the index where a tag's search begins."""
+    """Ask for the slot where a tag's search begins, and the next one: at times another line."""
     header = at(orders, ORDERS)
-    prefetch_write(orders + int(header.index_at) + SLOT_BYTES * (tag & int(header.mask)))
+    slot = orders + int(header.index_at) + SLOT_BYTES * (tag & int(header.mask))
+    prefetch_write(slot)
+    prefetch_write(slot + SLOT_BYTES)
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from ringbuf.record import LINE, record
+from ringbuf.record import LINE, offset, record
 from workers.kernels import levels as ladder
 from workers.kernels import orders as pool
 
@@ -65,6 +65,9 @@ BOOK = record(
 QUANTITY_MAX = 1 << 62
 ORDERS_AT = BOOK.itemsize
 ORDER, LEVEL, SIDE = pool.ORDER, ladder.LEVEL, ladder.SIDE
+LINK = record([("number", "i4")])  # of one order to another, or of a level to its first or last
+HEAD_AT, TAIL_AT = offset(LEVEL, "head"), offset(LEVEL, "tail")
+NEXT_AT, PREVIOUS_AT = offset(ORDER, "next"), offset(ORDER, "previous")
 assert ORDERS_AT % LINE == 0
 assert len(Outcome) <= BOOK["outcomes"].shape[0]
 
@@ -181,21 +184,34 @@ def enter(book, owner, order, price, quantity):
 def join(book, level_number, number):
     """Link an order to the tail of a level's queue."""
     header, levels = at(book, BOOK), levels_of(book)
-    level = at(ladder.level_at(levels, level_number), LEVEL)
+    level_address = ladder.level_at(levels, level_number)
+    level = at(level_address, LEVEL)
     order = at(order_at(book, number), ORDER)
     order.level, order.previous, order.next = level_number, level.tail, 0
-    if level.tail == 0:
-        level.head = number
-        header.live_levels += 1
-        header.peak_levels = max(header.peak_levels, header.live_levels)
-    else:
-        at(order_at(book, level.tail), ORDER).next = number
+    header.live_levels += level.tail == 0
+    header.peak_levels = max(header.peak_levels, header.live_levels)
+    at(link_behind(book, level_address, level.tail), LINK).number = number
     level.tail = number
     level.quantity += order.quantity
     level.orders += 1
     header.live_orders += 1
     header.peak_orders = max(header.peak_orders, header.live_orders)
     note_level(book, level_number)
+
+
+@kernel
+def link_behind(book, level_address, number):
+    """Where it is written who comes behind an order, or first of all where the number is 0.
+
+    An address, not two branches: which it is, no processor can guess.
+    """
+    return level_address + HEAD_AT if number == 0 else order_at(book, number) + NEXT_AT
+
+
+@kernel
+def link_ahead(book, level_address, number):
+    """Where it is written who comes ahead of an order, or last of all where the number is 0."""
+    return level_address + TAIL_AT if number == 0 else order_at(book, number) + PREVIOUS_AT
 
 
 @kernel
@@ -221,15 +237,9 @@ def withdraw(book, slot):
 def unlink(book, level_number, number):
     """Join the neighbours of an order in its queue."""
     order = at(order_at(book, number), ORDER)
-    level = at(ladder.level_at(levels_of(book), level_number), LEVEL)
-    if order.previous == 0:
-        level.head = order.next
-    else:
-        at(order_at(book, order.previous), ORDER).next = order.next
-    if order.next == 0:
-        level.tail = order.previous
-    else:
-        at(order_at(book, order.next), ORDER).previous = order.previous
+    level_address = ladder.level_at(levels_of(book), level_number)
+    at(link_behind(book, level_address, order.previous), LINK).number = order.next
+    at(link_ahead(book, level_address, order.next), LINK).number = order.previous
 
 
 @kernel
@@ -276,8 +286,7 @@ def note_level(book, number):
         change = 0
     header.side[change], header.price[change] = level.owner & 1, level.price
     header.quantity[change], header.orders[change] = level.quantity, level.orders
-    if at(ladder.side_at(levels, level.owner), SIDE).best == number:
-        header.top_moved = 1
+    header.top_moved |= at(ladder.side_at(levels, level.owner), SIDE).best == number
 
 
 @kernel
