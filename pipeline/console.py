@@ -6,6 +6,7 @@ from rich.text import Text
 
 from pipeline.footing import page_text
 from pipeline.plan import Plan
+from pipeline.portfolios import indented
 from pipeline.report import HOPS, Balance, Report, StageReport
 from pipeline.rings import ReaderReport, RingReport
 from ringbuf.ring import Policy, bytes_needed
@@ -202,9 +203,12 @@ def portfolios(report: Report) -> Table:
         "portfolios (historical, k-th worst, split atom)",
         "portfolio", ">value", ">P&L", ">VaR 99 %", ">ES 97.5 %", ">scenarios", ">unmarked",
     )  # fmt: skip
-    for row in report.portfolios:
+    names = [row.name for row in report.portfolios]
+    parents = [names.index(row.parent) if row.parent else -1 for row in report.portfolios]
+    for number, name in indented(names, parents):
+        row = report.portfolios[number]
         money = (f"{value:,.2f}" for value in (row.value, row.pnl, row.var_99, row.es_975))
-        made.add_row(row.name, *money, f"{row.scenarios:,}", str(row.unvalued))
+        made.add_row(name, *money, f"{row.scenarios:,}", str(row.unvalued))
     return made
 
 

@@ -74,6 +74,7 @@ class PortfolioReport(msgspec.Struct):
     es_975: float
     unvalued: int
     scenarios: int
+    parent: str = ""
 
 
 class Report(msgspec.Struct):
@@ -211,6 +212,7 @@ def _portfolios(pipeline: str) -> list[PortfolioReport]:
             es_975=int(row["es_975"]) / MONEY_SCALE,
             unvalued=int(row["unvalued"]),
             scenarios=int(row["scenarios"]),
+            parent=rows[row["parent"]]["name"].decode() if row["parent"] >= 0 else "",
         )
         for row in rows
         if row["name"]

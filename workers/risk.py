@@ -1,9 +1,5 @@
 """The risk stage: marks in; market value, P&L, VaR and ES of every portfolio out, on each mark."""
 
-import hashlib
-from typing import Literal
-
-import msgspec
 import numpy as np
 
 from ringbuf.atomics import at
@@ -12,13 +8,13 @@ from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
-from workers import scenarios as history
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import positions
-from workers.kernels.positions import HELD
+from workers.kernels import holdings, positions
+from workers.kernels.holdings import HELD, STATE, ancestors
 from workers.records import MONEY_SCALE, RISK, TOP, Mark, lined
 from workers.records import Book as Kind
+from workers.risk_options import RiskOptions, counts_below, load_scenarios, parents_of
 from workers.stage import TURN_RECORDS, Links, Stage
 
 # Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
@@ -54,6 +50,7 @@ PORTFOLIO_ROW = slot_record(
         ("worst_scenario", "i8"),
         ("convention", "i8"),
         ("scenarios", "i8"),
+        ("parent", "i8"),  # the row of the portfolio above it, -1: none
     ]
 )
 DESK = record(
@@ -74,71 +71,6 @@ KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
 KNOWN = record([("what", "i1")])
 ABSENT = record([("count", "i8")])
 ABSENT_SIZE = ABSENT.itemsize
-
-
-class CsvScenarios(
-    msgspec.Struct, tag="csv", tag_field="kind", forbid_unknown_fields=True, kw_only=True
-):
-    """Daily simple returns from a file: a header of symbols, one row a day."""
-
-    path: str
-
-
-class SyntheticScenarios(
-    msgspec.Struct, tag="synthetic", tag_field="kind", forbid_unknown_fields=True, kw_only=True
-):
-    """Made-up returns of a seeded one-factor model with fat tails: for demos and benches."""
-
-    days: int = 1000
-    seed: int = 7
-
-
-class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a portfolio holds of an instrument."""
-
-    quantity: int  # lots; negative: short
-    price: float  # average price paid, in currency
-
-
-class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Positions by symbol."""
-
-    name: str
-    positions: dict[str, Position]
-
-
-class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Whose risk, and over which scenarios."""
-
-    portfolios: list[Portfolio] = []
-    scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
-    convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
-
-
-def symbols_of(options: RiskOptions) -> list[str]:
-    """Every symbol that any portfolio holds, sorted."""
-    return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
-
-
-def shape_of(options: RiskOptions) -> str:
-    """Whose risk, and over which scenarios, down to the bytes of their file."""
-    digest = hashlib.blake2b(msgspec.json.encode(options), digest_size=8)
-    if isinstance(options.scenarios, CsvScenarios) and options.portfolios:
-        for returns in load_scenarios(options).values():
-            digest.update(returns.tobytes())
-    return digest.hexdigest()
-
-
-def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
-    """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing."""
-    wanted = symbols_of(options)
-    if isinstance(options.scenarios, CsvScenarios):
-        found = history.load(options.scenarios.path, wanted)
-    else:
-        found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
-    fixed = history.to_fixed(found.returns)
-    column = {symbol: number for number, symbol in enumerate(found.symbols)}
-    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in wanted}
 
 
 class Risk(Stage):
@@ -178,21 +110,23 @@ class Risk(Stage):
         """Load the scenarios and lay out empty portfolios; positions join as they are announced."""
         self.returns = load_scenarios(self.options)
         count = max((len(row) for row in self.returns.values()), default=0)
-        limits = positions.Limits(
+        limits = holdings.Limits(
             instruments=self.instruments,
             portfolios=max(len(self.options.portfolios), 1),
             held=max(len(self.returns), 1),
             scenarios=max(count, 1),
         )
-        self.book = lined(positions.bytes_needed(limits))
+        self.book = lined(holdings.bytes_needed(limits))
         self.desk = lined(KNOWN_AT + -(-self.instruments // 8) * 8)
-        self.absent = np.array([*(len(p.positions) for p in self.options.portfolios), 0], np.int64)
-        positions.create(self.book.ctypes.data, limits)
+        below, self.parents = counts_below(self.options), parents_of(self.options)
+        self.absent = np.array([*below, 0], np.int64)
+        holdings.create(self.book.ctypes.data, limits, self.parents)
         self.bind(self.links)
         for number, portfolio in enumerate(self.options.portfolios):
             row = np.zeros(1, PORTFOLIO_ROW)
             row["name"], row["scenarios"] = portfolio.name.encode(), count
-            row["convention"], row["unvalued"] = CONVENTION, len(portfolio.positions)
+            row["convention"], row["unvalued"] = CONVENTION, below[number]
+            row["parent"] = self.parents[number]
             self.links.boards["portfolios"].put(number, row)
         # Compiled before it is needed, like what `_look_up` calls.
         turn(self.desk_at, self.reader, self.writer, 0, 0)
@@ -217,11 +151,11 @@ class Risk(Stage):
         """The positions, and which instruments were met."""
         return {"positions": self.book, "desk": self.desk, "absent": self.absent.view(np.uint8)}
 
-    def _rehearse(self, limits: positions.Limits) -> None:
+    def _rehearse(self, limits: holdings.Limits) -> None:
         """Hold, mark and hold again, in memory of its own."""
-        aside = lined(positions.bytes_needed(limits))
+        aside = lined(holdings.bytes_needed(limits))
         address = aside.ctypes.data
-        positions.create(address, limits)
+        holdings.create(address, limits)
         for returns in (*self.returns.values(),)[:1] * 2:
             positions.hold(address, 0, 0, 1, 0, 1, returns)
             positions.mark(address, 0, 1, 1)
@@ -263,7 +197,7 @@ class Risk(Stage):
                     scale,
                     self.returns[symbol],
                 )
-                self.absent[number] -= 1
+                self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
 
     def close(self) -> None:
@@ -274,10 +208,10 @@ class Risk(Stage):
 
 def _rehearse() -> None:
     """Have the kernels behind `hold` compiled, on a book of one position that is thrown away."""
-    limits = positions.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
-    memory = lined(positions.bytes_needed(limits))
+    limits = holdings.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
+    memory = lined(holdings.bytes_needed(limits))
     address = memory.ctypes.data
-    positions.create(address, limits)
+    holdings.create(address, limits)
     for quantity in (1, 2):
         positions.hold(address, 0, 0, quantity, 0, 1, np.zeros(1, np.int32))
 
@@ -340,7 +274,7 @@ def take(state, writer, top):
         tally.unchanged += 1
     elif positions.mark(desk.positions, top.instrument, top.bid, top.ask):
         tally.marks += 1
-        tally.saturated = at(desk.positions, positions.STATE).saturated
+        tally.saturated = at(desk.positions, STATE).saturated
         return report(state, writer, top)
     else:
         tally.refused += 1
@@ -350,16 +284,16 @@ def take(state, writer, top):
 @kernel
 def marked(book, instrument):
     """The mark that stands: bid plus ask, 0 before the first."""
-    return at(positions.held_of(book, positions.row_of(book, instrument)), HELD).mark
+    return at(holdings.held_of(book, holdings.row_of(book, instrument)), HELD).mark
 
 
 @kernel
 def report(state, writer, top):
-    """Publish every portfolio that holds the marked instrument; return how many."""
+    """Publish every portfolio that the mark concerns, by number; return how many."""
     desk = at(state, DESK)
     index = 0
     for portfolio in range(desk.portfolios):
-        if positions.holds(desk.positions, portfolio, top.instrument):
+        if positions.is_concerned(desk.positions, portfolio, top.instrument):
             record_ = at(claim(writer, desk.target), RISK)
             record_.cause, record_.time_ns = top.sequence, top.time_ns
             record_.instrument, record_.portfolio = top.instrument, portfolio

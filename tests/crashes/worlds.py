@@ -25,7 +25,7 @@ from tests.crashes.layout import (
 )
 from workers import keeper as kept
 from workers import risk
-from workers.kernels import orderbook, positions
+from workers.kernels import holdings, orderbook, positions
 from workers.records import EVENT, TOP, Event, Side, lined
 from workers.records import Book as Kind
 
@@ -42,7 +42,8 @@ LIKELY = {
 PRIVATE = 16  # records of a private ring
 SEGMENT_MAX = 64  # records
 LIMITS = orderbook.Limits(orders=32, levels=16, instruments=2)
-HOLDINGS = positions.Limits(instruments=2, portfolios=2, held=2, scenarios=16)
+HOLDINGS = holdings.Limits(instruments=2, portfolios=3, held=2, scenarios=16)
+PARENTS = (2, 2, -1)
 
 
 class Pattern(NamedTuple):
@@ -107,16 +108,16 @@ def book_template() -> np.ndarray:
 
 
 def risk_template() -> np.ndarray:
-    """Two portfolios: one holds both instruments, the other one of them."""
-    state = lined(stages.POSITIONS_AT + -(-positions.bytes_needed(HOLDINGS) // LINE) * LINE)
+    """A portfolio of both instruments, another of one of them, and one above both portfolios."""
+    state = lined(stages.POSITIONS_AT + -(-holdings.bytes_needed(HOLDINGS) // LINE) * LINE)
     assert risk.KNOWN_AT + HOLDINGS.instruments <= stages.ABSENT_AT
     address = state.ctypes.data + stages.POSITIONS_AT
-    positions.create(address, HOLDINGS)
+    holdings.create(address, HOLDINGS, PARENTS)
     chance = np.random.default_rng(3)
     for instrument in range(HOLDINGS.instruments):
         returns = chance.integers(-(2**20), 2**20, HOLDINGS.scenarios).astype(np.int32)
         for portfolio in range(HOLDINGS.portfolios):
-            if portfolio <= instrument:
+            if portfolio <= instrument and portfolio < 2:
                 quantity = 10 - 17 * portfolio
                 positions.hold(address, portfolio, instrument, quantity, 0, 100, returns)
     state[risk.KNOWN_AT : risk.KNOWN_AT + HOLDINGS.instruments] = risk.HELD_HERE

@@ -14,8 +14,8 @@ from tests.naive.orderbook import Books, Message
 from tests.naive.risk import Risk
 from workers.book import BookOptions
 from workers.enriched import ConsolidatedOptions
+from workers.kernels.holdings import PRICE_LIMIT
 from workers.kernels.orderbook import Limits, Outcome
-from workers.kernels.positions import PRICE_LIMIT
 from workers.records import (
     BAR,
     BAR_FLOW,
@@ -37,7 +37,8 @@ from workers.records import (
     State,
     empty,
 )
-from workers.risk import CONVENTION, RiskOptions, load_scenarios
+from workers.risk import CONVENTION
+from workers.risk_options import RiskOptions, load_scenarios
 
 FULL = (Outcome.ORDERS_FULL, Outcome.LEVELS_FULL)
 WITH_FLAGS = (*range(Event.ADD, Event.STATUS), Event.SET, Event.CLEAR, Event.MODIFY)
@@ -381,6 +382,12 @@ class NaiveVenues:
         ]
 
 
+def parents_by_name(options: RiskOptions) -> list[int]:
+    """The place of each portfolio's parent in the list, -1 where it has none."""
+    names = [portfolio.name for portfolio in options.portfolios]
+    return [names.index(p.parent) if p.parent else -1 for p in options.portfolios]
+
+
 class NaiveRisk:
     """Records of the book ring in, those of the risk ring out."""
 
@@ -388,7 +395,7 @@ class NaiveRisk:
         self.options, self.names = options, names
         self.returns = load_scenarios(options)
         days = max((len(row) for row in self.returns.values()), default=0)
-        self.risk = Risk(len(options.portfolios), days)
+        self.risk = Risk(len(options.portfolios), days, parents_by_name(options))
         self.met: dict[str, int] = {}  # symbol -> the instrument that was first of that name
         self.marks: dict[int, int] = {}
         self.records: list[bytes] = []
@@ -404,8 +411,9 @@ class NaiveRisk:
             return
         self.marks[instrument] = bid + ask
         assert self.risk.mark(instrument, bid, ask)
-        holders = [n for n, held in enumerate(self.risk.portfolios) if instrument in held]
-        for index, number in enumerate(holders):
+        numbers = range(len(self.options.portfolios))
+        concerned = [n for n in numbers if self.risk.is_concerned(n, instrument)]
+        for index, number in enumerate(concerned):
             self.answer(top, number, index)
 
     def holds(self, instrument: int) -> bool:

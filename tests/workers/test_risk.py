@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf.jit import compiled
+from tests.naive.pipeline import parents_by_name
 from tests.naive.risk import Risk as Naive
 from tests.workers.joined import joint, turn_until_finished
-from workers.kernels.positions import PRICE_LIMIT
+from workers.kernels.holdings import PRICE_LIMIT
 from workers.records import MONEY_SCALE, RISK, TOP, empty
 from workers.records import Book as Kind
-from workers.risk import (
-    CONVENTION,
+from workers.risk import CONVENTION, Risk
+from workers.risk_options import (
     CsvScenarios,
     Portfolio,
     Position,
-    Risk,
     RiskOptions,
     SyntheticScenarios,
     load_scenarios,
@@ -43,6 +43,17 @@ OPTIONS = RiskOptions(
     ],
     scenarios=DAYS,
 )
+TREE = RiskOptions(
+    portfolios=[
+        Portfolio(name="firm"),
+        Portfolio(name="book", parent="desk", positions=holding(AAA=(100, 99.5), BBB=(-40, 20.0))),
+        Portfolio(name="desk", parent="firm", positions=holding(AAA=(-30, 98.0))),
+        Portfolio(name="hedge", parent="desk", positions=holding(AAA=(-70, 99.0))),
+        Portfolio(name="alone", positions=holding(CCC=(1, 1.0), ZZZ=(5, 5.0))),
+        Portfolio(name="other", parent="firm", positions=holding(ZZZ=(5, 5.0), BBB=(1, 2.0))),
+    ],
+    scenarios=DAYS,
+)
 
 TOPS = st.tuples(
     st.sampled_from([Kind.TOP, Kind.TOP, Kind.TOP, Kind.LEVEL, Kind.TRADE, Kind.STATUS]),
@@ -63,9 +74,10 @@ def records_of(stream) -> np.ndarray:
 class Twin:
     """The same portfolios, computed from scratch for every answer."""
 
-    def __init__(self) -> None:
-        self.returns = load_scenarios(OPTIONS)
-        self.risk = Naive(len(OPTIONS.portfolios), DAYS.days)
+    def __init__(self, options: RiskOptions) -> None:
+        self.options = options
+        self.returns = load_scenarios(options)
+        self.risk = Naive(len(options.portfolios), DAYS.days, parents_by_name(options))
         self.marks: dict[int, int] = {}
         self.counts = dict.fromkeys(
             ("marks", "unchanged", "not_held", "one_sided", "refused", "passed_by"), 0
@@ -74,7 +86,7 @@ class Twin:
     def hold(self, instrument: int) -> None:
         """Positions join when their instrument is first met."""
         symbol = SYMBOLS[instrument]
-        for number, portfolio in enumerate(OPTIONS.portfolios):
+        for number, portfolio in enumerate(self.options.portfolios):
             position = portfolio.positions.get(symbol)
             if position and instrument not in self.risk.portfolios[number]:
                 cost = round(position.quantity * position.price * MONEY_SCALE)
@@ -89,7 +101,14 @@ class Twin:
             return []
         self.marks[instrument] = bid + ask
         assert self.risk.mark(instrument, bid, ask)
-        return [self.answer(n) for n, p in enumerate(self.risk.portfolios) if instrument in p]
+        numbers = range(len(self.options.portfolios))
+        return [self.answer(n) for n in numbers if self.risk.is_concerned(n, instrument)]
+
+    def unvalued(self, number: int) -> int:
+        """Positions without a mark, of instruments that were never met too."""
+        family = [self.options.portfolios[each] for each in self.risk.family(number)]
+        marked = {SYMBOLS[instrument] for instrument in self.marks}
+        return sum(symbol not in marked for each in family for symbol in each.positions)
 
     def fate(self, kind, instrument, bid, ask) -> str:
         if kind != Kind.TOP:
@@ -118,12 +137,12 @@ def stage_of(at, options=OPTIONS) -> Risk:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(stream=st.lists(TOPS, max_size=30))
-def test_the_stage_says_what_risk_from_scratch_says(stream):
-    twin = Twin()
+@given(stream=st.lists(TOPS, max_size=30), options=st.sampled_from([OPTIONS, TREE]))
+def test_the_stage_says_what_risk_from_scratch_says(stream, options):
+    twin = Twin(options)
     expected = [(n, *answer) for n, top in enumerate(stream, 1) for answer in twin.take(*top)]
     with joint(Risk) as at:
-        stage = stage_of(at)
+        stage = stage_of(at, options)
         assert at.sources["book"].push(records_of(stream)) == len(stream)
         at.sources["book"].close()
         records = turn_until_finished(stage, at, "risk")["risk"]
@@ -137,17 +156,14 @@ def test_the_stage_says_what_risk_from_scratch_says(stream):
         assert at.balanced()
         assert (records["time_ns"] == 999 + records["cause"]).all()
         assert set(records["kind"]) <= {CONVENTION}
-        for portfolio, row in enumerate(at.links.boards["portfolios"].all()[:3]):
+        rows = at.links.boards["portfolios"].all()[: len(options.portfolios)]
+        for portfolio, row in enumerate(rows):
             mine = records[records["portfolio"] == portfolio]
-            assert row["name"].decode() == OPTIONS.portfolios[portfolio].name
-            if len(mine):
-                last = mine[-1]
+            assert row["name"].decode() == options.portfolios[portfolio].name
+            assert row["parent"] == twin.risk.parents[portfolio]
+            assert row["unvalued"] == twin.unvalued(portfolio)
+            for last in mine[-1:]:
                 assert all(row[name] == last[name] for name in ("value", "pnl", "var_99", "es_975"))
-                marked = [number in twin.marks for number in twin.risk.portfolios[portfolio]]
-                held = len(OPTIONS.portfolios[portfolio].positions)
-                assert row["unvalued"] == held - sum(marked)
-            else:
-                assert row["unvalued"] == len(OPTIONS.portfolios[portfolio].positions)
         stage.close()
         assert at.targets["risk"].ended
 
@@ -169,6 +185,23 @@ def test_a_mark_by_hand():
         tail = Fraction(-(returns[0] + returns[1]) * 2 - returns[2], 5) / (1 << 24)
         assert int(record["es_975"]) == pytest.approx(float(tail * 100_010_000), rel=1e-6)
         assert record["sequence"] == 1
+
+
+def test_a_mark_goes_up_the_tree():
+    with joint(Risk) as at:
+        stage = stage_of(at, TREE)
+        at.sources["book"].push(records_of([(Kind.TOP, 0, 990_000, 990_200)]))
+        stage.turn(0)
+        records = at.took("risk")
+        firm, book, desk, hedge = 0, 1, 2, 3
+        assert records["portfolio"].tolist() == [firm, book, desk, hedge]
+        assert records["index"].tolist() == [0, 1, 2, 3]
+        assert set(records["cause"]) == {1}
+        assert records["value"].tolist() == [0, 100 * 990_100, 0, -70 * 990_100]
+        assert records["var_99"][[0, 2]].tolist() == [0, 0]  # 100 - 30 - 70: nothing can be lost
+        costs = [100 * 995_000, -30 * 980_000, -70 * 990_000]
+        assert records["pnl"].tolist() == [-sum(costs), 100 * 990_100 - costs[0], -sum(costs),
+                                           -70 * 990_100 - costs[2]]  # fmt: skip
 
 
 def test_a_full_ring_behind_holds_the_stage_back():
