@@ -16,7 +16,7 @@ from rich.live import Live
 from pipeline import console
 from pipeline.launch import RUN
 from pipeline.listing import printable
-from pipeline.portfolios import indented
+from pipeline.portfolios import indented, limits_text
 from pipeline.report import HOPS, best_of, best_over_venues
 from pipeline.rings import ring_report
 from pipeline.screen import (
@@ -195,6 +195,7 @@ class Monitor:
                     for field in ("value", "pnl", "var_99", "es_975")
                 },
                 unvalued=int(named[number]["unvalued"]),
+                limits=limits_text(named[number]),
             )
             for number, name in indented(names, parents)[:PORTFOLIOS]
         ]

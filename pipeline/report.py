@@ -10,6 +10,7 @@ import psutil
 
 from pipeline.footing import Footing, footing
 from pipeline.launch import RUN
+from pipeline.portfolios import NO_LIMITS, limits_text
 from pipeline.rings import RingReport, ring_report
 from ringbuf import memory
 from ringbuf.board import Board
@@ -75,6 +76,7 @@ class PortfolioReport(msgspec.Struct):
     unvalued: int
     scenarios: int
     parent: str = ""
+    limits: str = NO_LIMITS  # how it stands to them
 
 
 class Report(msgspec.Struct):
@@ -213,6 +215,7 @@ def _portfolios(pipeline: str) -> list[PortfolioReport]:
             unvalued=int(row["unvalued"]),
             scenarios=int(row["scenarios"]),
             parent=rows[row["parent"]]["name"].decode() if row["parent"] >= 0 else "",
+            limits=limits_text(row),
         )
         for row in rows
         if row["name"]

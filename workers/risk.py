@@ -10,15 +10,14 @@ from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import holdings, positions
-from workers.kernels.holdings import HELD, STATE, ancestors
-from workers.records import MONEY_SCALE, RISK, TOP, Mark, lined
+from workers.kernels import holdings, positions, risk_limits
+from workers.kernels.holdings import HELD, MEASURES, STATE, ancestors
+from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Mark, Standing, lined
 from workers.records import Book as Kind
-from workers.risk_options import RiskOptions, counts_below, load_scenarios, parents_of
+from workers.risk_options import RiskOptions, answers_most, counts_below, load_scenarios, parents_of
 from workers.stage import TURN_RECORDS, Links, Stage
 
-# Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
-CONVENTION = 1
+CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
 
@@ -33,6 +32,12 @@ COUNTERS = record(
         ("refused", "i8"),  # a price beyond every bound
         ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
         ("published", "i8"),
+        ("warnings", "i8"),  # times that a portfolio went beyond the warn share of a limit
+        ("breaches", "i8"),  # and beyond the limit
+        ("live_unknown", "i8"),  # limits, by how they are stood to now
+        ("live_ok", "i8"),
+        ("live_warned", "i8"),
+        ("live_breached", "i8"),
         ("saturated", "i8"),  # positions that kept their value because a bound was reached
         ("full", "i8"),
     ]
@@ -51,6 +56,10 @@ PORTFOLIO_ROW = slot_record(
         ("convention", "i8"),
         ("scenarios", "i8"),
         ("parent", "i8"),  # the row of the portfolio above it, -1: none
+        ("notional", "i8"),  # money units
+        ("stuck", "i8"),  # positions that keep an old value because a bound was reached
+        ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
+        ("standing", "i8", (MEASURES,)),
     ]
 )
 DESK = record(
@@ -62,6 +71,7 @@ DESK = record(
         ("portfolios", "i8"),
         ("instruments", "i8"),
         ("absent", "i8"),  # address: positions of each portfolio whose instrument was not met yet
+        ("most", "i8"),  # records that one mark can give
         ("target", "i8"),
         ("asks", "i8"),  # an instrument that Python must look up; -1: none
     ]
@@ -122,15 +132,26 @@ class Risk(Stage):
         self.absent = np.array([*below, 0], np.int64)
         holdings.create(self.book.ctypes.data, limits, self.parents)
         self.bind(self.links)
-        for number, portfolio in enumerate(self.options.portfolios):
-            row = np.zeros(1, PORTFOLIO_ROW)
-            row["name"], row["scenarios"] = portfolio.name.encode(), count
-            row["convention"], row["unvalued"] = CONVENTION, below[number]
-            row["parent"] = self.parents[number]
-            self.links.boards["portfolios"].put(number, row)
+        for number in range(len(self.options.portfolios)):
+            self._begin(number, below[number], count)
+        limited = answers_most(self.options) - len(self.options.portfolios)
+        self.links.panel.counters["risk"]["live_unknown"] = limited
         # Compiled before it is needed, like what `_look_up` calls.
         turn(self.desk_at, self.reader, self.writer, 0, 0)
         self._rehearse(limits._replace(instruments=1, portfolios=1, held=1))
+
+    def _begin(self, number: int, unvalued: int, count: int) -> None:
+        """Set a portfolio's limits, and show it without any figures."""
+        portfolio, row = self.options.portfolios[number], np.zeros(1, PORTFOLIO_ROW)
+        row["name"], row["scenarios"] = portfolio.name.encode(), count
+        row["convention"], row["unvalued"] = CONVENTION, unvalued
+        row["parent"] = self.parents[number]
+        for measure, most in portfolio.limits.amounts().items():
+            amount = round(most * MONEY_SCALE)
+            warn_at = round(amount * portfolio.limits.warn)
+            row["limit"][0, measure] = amount
+            risk_limits.limit(self.book.ctypes.data, number, measure, amount, warn_at)
+        self.links.boards["portfolios"].put(number, row)
 
     def bind(self, links: Links) -> None:
         """Mark with the records of these rings; the positions stay what they are."""
@@ -142,7 +163,7 @@ class Risk(Stage):
         desk.positions, desk.board = self.book.ctypes.data, links.boards["portfolios"].address
         desk.counters = links.panel.counter_addresses["risk"]
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
-        desk.absent = self.absent.ctypes.data
+        desk.absent, desk.most = self.absent.ctypes.data, answers_most(self.options)
         new_hop(self.desk_at, links.panel)
         known = np.flatnonzero(self.desk[KNOWN_AT:])
         self.met = {self.names.symbol(int(instrument)) for instrument in known}
@@ -230,9 +251,9 @@ def turn(state, reader, writer, limit, patience):
             patience = wait_for(reader, sequence, patience)
             if patience == 0:
                 break
-        if free < desk.portfolios:
-            free = room(writer, desk.target, limit)
-            if free < desk.portfolios:
+        if free < desk.most:
+            free = room(writer, desk.target, max(limit, desk.most))
+            if free < desk.most:
                 at(desk.counters, COUNTERS).full += 1
                 break
         if is_unseen(state, at(slot(reader, sequence), TOP)):
@@ -294,32 +315,80 @@ def report(state, writer, top):
     index = 0
     for portfolio in range(desk.portfolios):
         if positions.is_concerned(desk.positions, portfolio, top.instrument):
-            record_ = at(claim(writer, desk.target), RISK)
-            record_.cause, record_.time_ns = top.sequence, top.time_ns
-            record_.instrument, record_.portfolio = top.instrument, portfolio
-            record_.index, record_.kind = index, CONVENTION
-            record_.value = positions.value(desk.positions, portfolio)
-            record_.pnl = positions.pnl(desk.positions, portfolio)
-            record_.var_99 = positions.var_99(desk.positions, portfolio)
-            record_.es_975 = positions.es_975(desk.positions, portfolio)
+            index = tell(state, writer, top, portfolio, index)
             absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
-            show(desk.board, desk.positions, record_, absent)
-            publish(writer, desk.target, desk.timing.born, desk.timing.now)
-            desk.target += 1
-            index += 1
+            index = judge(state, writer, top, portfolio, absent, index)
+            show(desk.board, desk.positions, top, portfolio, absent)
     at(desk.counters, COUNTERS).published += index
     return index
 
 
 @kernel
-def show(board, book, risk, absent):
+def tell(state, writer, top, portfolio, index):
+    """Publish a portfolio's figures; return the next index."""
+    desk = at(state, DESK)
+    record_ = at(claim(writer, desk.target), RISK)
+    record_.cause, record_.time_ns = top.sequence, top.time_ns
+    record_.instrument, record_.portfolio = top.instrument, portfolio
+    record_.index, record_.kind = index, CONVENTION
+    record_.value = positions.value(desk.positions, portfolio)
+    record_.pnl = positions.pnl(desk.positions, portfolio)
+    record_.var_99 = positions.var_99(desk.positions, portfolio)
+    record_.es_975 = positions.es_975(desk.positions, portfolio)
+    publish(writer, desk.target, desk.timing.born, desk.timing.now)
+    desk.target += 1
+    return index + 1
+
+
+@kernel
+def judge(state, writer, top, portfolio, absent, index):
+    """Hold a portfolio against its limits, publish what changed; return the next index."""
+    desk = at(state, DESK)
+    for measure in range(MEASURES):
+        if risk_limits.limit_of(desk.positions, portfolio, measure) == 0:
+            continue
+        before = risk_limits.standing_of(desk.positions, portfolio, measure)
+        if risk_limits.judge(desk.positions, portfolio, measure, absent):
+            after = risk_limits.standing_of(desk.positions, portfolio, measure)
+            recount(desk.counters, before, after)
+            record_ = at(claim(writer, desk.target), LIMIT)
+            record_.cause, record_.time_ns = top.sequence, top.time_ns
+            record_.instrument, record_.portfolio = top.instrument, portfolio
+            record_.index, record_.kind, record_.spare = index, LIMIT_KIND, 0
+            record_.measure, record_.before, record_.after = measure, before, after
+            record_.measured = risk_limits.measured(desk.positions, portfolio, measure)
+            record_.limit = risk_limits.limit_of(desk.positions, portfolio, measure)
+            record_.doubtful = risk_limits.doubtful(desk.positions, portfolio, absent)
+            publish(writer, desk.target, desk.timing.born, desk.timing.now)
+            desk.target += 1
+            index += 1
+    return index
+
+
+@kernel
+def recount(counters, before, after):
+    """Count that one more limit is stood to in another way."""
+    tally = at(counters, COUNTERS)
+    tally.warnings += after == Standing.WARN
+    tally.breaches += after == Standing.BREACH
+    tally.live_unknown += int(after == Standing.UNKNOWN) - int(before == Standing.UNKNOWN)
+    tally.live_ok += int(after == Standing.OK) - int(before == Standing.OK)
+    tally.live_warned += int(after == Standing.WARN) - int(before == Standing.WARN)
+    tally.live_breached += int(after == Standing.BREACH) - int(before == Standing.BREACH)
+
+
+@kernel
+def show(board, book, top, portfolio, absent):
     """Write a portfolio's row; `absent` positions are in instruments that were not met yet."""
-    address = board + int(risk.portfolio) * ROW_SIZE
+    address = board + int(portfolio) * ROW_SIZE
     begin(address, ROW_SIZE)
     row = at(address, PORTFOLIO_ROW)
-    row.cause, row.time_ns = risk.cause, risk.time_ns
-    row.value, row.pnl = risk.value, risk.pnl
-    row.var_99, row.es_975 = risk.var_99, risk.es_975
-    row.unvalued = positions.unvalued(book, risk.portfolio) + absent
-    row.worst_scenario = positions.worst_scenario(book, risk.portfolio)
+    row.cause, row.time_ns = top.sequence, top.time_ns
+    row.value, row.pnl = positions.value(book, portfolio), positions.pnl(book, portfolio)
+    row.var_99, row.es_975 = positions.var_99(book, portfolio), positions.es_975(book, portfolio)
+    row.notional, row.stuck = positions.notional(book, portfolio), positions.stuck(book, portfolio)
+    row.unvalued = positions.unvalued(book, portfolio) + absent
+    row.worst_scenario = positions.worst_scenario(book, portfolio)
+    for measure in range(MEASURES):
+        row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
     finish(address, ROW_SIZE)

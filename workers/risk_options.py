@@ -11,6 +11,7 @@ from workers import scenarios as history
 from workers.kernels import holdings
 from workers.kernels.holdings import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
+from workers.records import Measure
 
 # The records of its state: a snapshot of others is of no use.
 LAYOUTS = {
@@ -46,12 +47,28 @@ class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     price: float  # average price paid, in currency
 
 
+class LimitOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a portfolio with all that is below it may reach, in currency; None: no limit."""
+
+    var_99: float | None = None
+    es_975: float | None = None
+    value: float | None = None  # gross: the sum of its positions' values without their signs
+    loss: float | None = None  # since the positions were paid for
+    warn: float = 0.8  # from beyond this share of a limit on it is warned
+
+    def amounts(self) -> dict[Measure, float]:
+        """The limits that there are."""
+        named = {measure: getattr(self, measure.name.lower()) for measure in Measure}
+        return {measure: most for measure, most in named.items() if most is not None}
+
+
 class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Positions by symbol; its figures cover those of the portfolios below it, too."""
 
     name: str
     parent: str | None = None  # the portfolio above it: of a book its desk, of a desk the firm
     positions: dict[str, Position] = {}
+    limits: LimitOptions = msgspec.field(default_factory=LimitOptions)
 
 
 class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -72,6 +89,11 @@ def parents_of(options: RiskOptions) -> list[int]:
     number = {portfolio.name: place for place, portfolio in enumerate(options.portfolios)}
     parents = [portfolio.parent for portfolio in options.portfolios]
     return [-1 if parent is None else number[parent] for parent in parents]
+
+
+def answers_most(options: RiskOptions) -> int:
+    """How many records one mark can give: one of each portfolio, and one of each limit."""
+    return sum(1 + len(portfolio.limits.amounts()) for portfolio in options.portfolios)
 
 
 def counts_below(options: RiskOptions) -> list[int]:

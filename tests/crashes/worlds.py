@@ -25,8 +25,8 @@ from tests.crashes.layout import (
 )
 from workers import keeper as kept
 from workers import risk
-from workers.kernels import holdings, orderbook, positions
-from workers.records import EVENT, TOP, Event, Side, lined
+from workers.kernels import holdings, orderbook, positions, risk_limits
+from workers.records import EVENT, TOP, Event, Measure, Side, lined
 from workers.records import Book as Kind
 
 NAMES = dict(zip(("toy", "book", "risk"), range(3), strict=True))
@@ -44,6 +44,7 @@ SEGMENT_MAX = 64  # records
 LIMITS = orderbook.Limits(orders=32, levels=16, instruments=2)
 HOLDINGS = holdings.Limits(instruments=2, portfolios=3, held=2, scenarios=16)
 PARENTS = (2, 2, -1)
+RISK_MOST = HOLDINGS.portfolios + 1  # one of them has a limit
 
 
 class Pattern(NamedTuple):
@@ -120,9 +121,11 @@ def risk_template() -> np.ndarray:
             if portfolio <= instrument and portfolio < 2:
                 quantity = 10 - 17 * portfolio
                 positions.hold(address, portfolio, instrument, quantity, 0, 100, returns)
+    risk_limits.limit(address, 2, Measure.VAR_99, 100_000, 80_000)
     state[risk.KNOWN_AT : risk.KNOWN_AT + HOLDINGS.instruments] = risk.HELD_HERE
     desk = at(state.ctypes.data, risk.DESK)
     desk.timing.ns_per_cycle = 1.0
+    desk.most = RISK_MOST
     desk.portfolios, desk.instruments = HOLDINGS.portfolios, HOLDINGS.instruments
     return state
 
@@ -135,7 +138,7 @@ def pattern_of(name: str, count: int) -> Pattern:
     elif kind == stages.BOOK:
         inputs, template, most = events(count), book_template(), kept.PLAIN_MAX
     else:
-        inputs, template, most = tops(count), risk_template(), HOLDINGS.portfolios
+        inputs, template, most = tops(count), risk_template(), RISK_MOST
     outputs, given_after = undisturbed(kind, template, inputs)
     return Pattern(kind, most, kind != stages.RISK, template, inputs, outputs, given_after)
 

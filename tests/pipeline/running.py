@@ -212,7 +212,7 @@ def portfolios(options: dict | None = None, held: int = 4) -> dict:
     short = {name: {"quantity": -50, "price": 100.0} for name in names[:2]}
     return {
         "portfolios": [
-            {"name": "long", "positions": long},
+            {"name": "long", "positions": long, "limits": {"value": 40_000.0, "loss": 1_000.0}},
             {"name": "short", "parent": "long", "positions": short},
         ],
         "scenarios": {"kind": "synthetic", "days": 120},

@@ -1,11 +1,14 @@
 """Portfolios that form no trees are told, one line each; trees are shown from the top."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.portfolios import indented, portfolio_faults, tree
-from workers.risk_options import Portfolio, Position, RiskOptions
+from pipeline.portfolios import indented, limits_text, portfolio_faults, tree
+from workers.records import Standing
+from workers.risk import PORTFOLIO_ROW
+from workers.risk_options import LimitOptions, Portfolio, Position, RiskOptions
 
 HELD = {"ABC": Position(quantity=1, price=1.0)}
 
@@ -39,6 +42,34 @@ def test_a_parent_needs_no_positions_of_its_own_and_others_do():
     assert line.startswith("risk.portfolios[0].positions: 'desk' has none")
 
 
+@pytest.mark.parametrize(
+    ("limits", "where", "what"),
+    [
+        ({"var_99": 0.0}, "limits.var_99", "0.0 is no limit; give more than 0"),
+        ({"loss": -5.0}, "limits.loss", "-5.0 is no limit"),
+        ({"value": float("nan")}, "limits.value", "nan is no limit"),
+        ({"es_975": 1e13}, "limits.es_975", "at most 1,000,000,000,000"),
+        ({"var_99": 1.0, "warn": 0.0}, "limits.warn", "0.0 is no share"),
+        ({"var_99": 1.0, "warn": float("nan")}, "limits.warn", "nan is no share"),
+        ({"var_99": 1.0, "warn": 1.01}, "limits.warn", "give more than 0, at most 1"),
+    ],
+)
+def test_one_line_for_what_is_no_limit(limits, where, what):
+    portfolio = Portfolio(name="p", positions=HELD, limits=LimitOptions(**limits))
+    (line,) = portfolio_faults(RiskOptions(portfolios=[portfolio]), 128)
+    assert line.startswith(f"risk.portfolios[0].{where}: ")
+    assert what in line
+
+
+def test_limits_need_room_on_the_ring():
+    limits = LimitOptions(var_99=1.0, es_975=1.0, value=1.0, loss=1.0)
+    names = [f"p{number}" for number in range(26)]
+    found = [Portfolio(name=name, positions=HELD, limits=limits) for name in names]
+    assert not portfolio_faults(RiskOptions(portfolios=found[:25]), 128)
+    (line,) = portfolio_faults(RiskOptions(portfolios=found), 128)
+    assert line == "risk.portfolios: 26 of them with 104 limits; give at most 128 altogether"
+
+
 def test_more_than_the_ring_holds():
     many = options(*((f"p{number}", None) for number in range(129)))
     (line,) = portfolio_faults(many, 128)
@@ -58,3 +89,15 @@ def test_each_portfolio_is_shown_once_behind_its_parent(drawn):
     shown = [number for number, _ in tree(parents)]
     assert sorted(shown) == [*range(len(parents))]
     assert all(p < 0 or shown.index(p) < shown.index(n) for n, p in enumerate(parents))
+
+
+def test_how_a_portfolio_stands_to_its_limits_the_worst_first():
+    row = np.zeros(1, PORTFOLIO_ROW)[0]
+    assert limits_text(row) == "-"
+    row["limit"][:] = (5, 0, 5, 5)
+    row["standing"][:] = (Standing.WARN, Standing.BREACH, Standing.BREACH, Standing.OK)
+    assert limits_text(row) == "breach value, warn var_99"
+    row["standing"][:] = Standing.OK
+    assert limits_text(row) == "ok"
+    row["standing"][3] = Standing.UNKNOWN
+    assert limits_text(row) == "unknown loss"

@@ -17,12 +17,14 @@ from ringbuf.jit import kernel
 from ringbuf.record import record
 from workers.kernels import scenarios
 from workers.kernels.scenarios import whole_lines
+from workers.records import Measure
 
 GROSS_LIMIT = scenarios.PROFIT_LIMIT - 1  # no profit in any scenario is larger than this
 PRODUCT_LIMIT = 1 << 60  # for |quantity| x mark x multiplier
 PRICE_LIMIT = 1 << 60  # for a bid, an ask, a price scale: a sum of two still fits
 COST_LIMIT = 1 << 61  # for the costs of one portfolio together, money units
 SMALLEST_WEIGHT = 1 << 10  # bounds sums of values where an instrument's returns are all near zero
+MEASURES = len(Measure)
 MAX_PORTFOLIOS = 1 << 16  # a portfolio travels as u2
 
 STATE = record(
@@ -69,6 +71,10 @@ PORTFOLIO = record(
         ("stuck", "i8"),  # positions that kept their value because a bound was reached
         ("committed", "i8"),  # sum of |cost|, marked or not
         ("parent", "i8"),  # -1: none
+        # By Measure: see risk_limits.py. 0: no limit.
+        ("limit", "i8", (MEASURES,)),
+        ("warn_at", "i8", (MEASURES,)),
+        ("standing", "i8", (MEASURES,)),
         ("pending", "i8"),  # exposure of the present mark that the distribution has not got yet
     ]
 )
