@@ -23,7 +23,7 @@ from tuning import topology
 from workers.feeds.synthetic import SyntheticOptions, opening_prices, symbols
 from workers.kernels.itch import PRICE_UNITS
 from workers.publish import PublisherOptions
-from workers.risk import Portfolio, Position, RiskOptions
+from workers.risk_options import Portfolio, Position, RiskOptions
 from workers.sinks.parquet_file import ParquetOptions
 
 HELD, LOTS = 12, 100  # instruments in the portfolio, and how much of each

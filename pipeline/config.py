@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import inspect
 
+from pipeline.portfolios import portfolio_faults
 from pipeline.seats import seat_faults
 from pipeline.shape import deviations, near
 from ringbuf.memory import NAME
@@ -27,16 +28,13 @@ from workers.kernels.scenarios import MAX_SCENARIOS
 from workers.merge import SOURCES_MAX
 from workers.publish import PublisherOptions
 from workers.reference import ReferenceDataError, ReferenceOptions
-from workers.risk import RiskOptions, SyntheticScenarios
+from workers.risk_options import RiskOptions, SyntheticScenarios
 from workers.scenarios import MIN_SCENARIOS
 from workers.sessions import DayOptions
 
 STAGES = ("ingest", "book", "risk", "publisher")  # in the order of the flow
 BEHIND = ("journal", "snapshot")  # those that nobody waits for an answer from
 SMALLEST_RING, LARGEST_RING = 2 * RELEASE_EVERY, 1 << 32
-PORTFOLIOS_MAX = 255  # the answers to one mark are numbered in one byte
-NAME_BYTES = 32  # of a portfolio, on its board
-COST_MAX = 10**12  # currency, of one position
 SEGMENT_MB_MAX = 4096  # of a journal's file: recovery reads one of them
 RATE_MAX = 10**9  # events a second, or times as fast as recorded
 
@@ -212,7 +210,8 @@ def faults(config: Config) -> list[str]:
     problems += bar_faults(config.book.bars)
     problems += consolidated_faults(config.consolidated, len(config.feeds))
     problems += _stage_faults(config) or seat_faults(config.stages)
-    problems += _range_faults(config) + _portfolio_faults(config) + _matching_faults(config)
+    problems += _range_faults(config) + _matching_faults(config)
+    problems += portfolio_faults(config.risk, max(config.rings.risk, SMALLEST_RING))
     return problems + _reference_faults(config)
 
 
@@ -301,31 +300,6 @@ def _limit_faults(config: Config) -> list[str]:
         for path, (value, low, high) in limits.items()
         if value < low or value > high
     ]
-
-
-def _portfolio_faults(config: Config) -> list[str]:
-    portfolios = config.risk.portfolios
-    names = [portfolio.name for portfolio in portfolios]
-    problems = [
-        f"risk.portfolios: {name!r} stands there twice; names must differ"
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
-    most = min(PORTFOLIOS_MAX, max(config.rings.risk, SMALLEST_RING))
-    if len(portfolios) > most:
-        problems.append(f"risk.portfolios: {len(portfolios)} of them; give at most {most}")
-    for number, portfolio in enumerate(portfolios):
-        where = f"risk.portfolios[{number}]"
-        if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
-            problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
-        if not portfolio.positions:
-            problems.append(f"{where}.positions: {portfolio.name!r} has none; give one")
-        for symbol, position in portfolio.positions.items():
-            if not abs(position.quantity * position.price) <= COST_MAX:
-                problems.append(
-                    f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
-                    f"amount; give at most {COST_MAX:,} altogether"
-                )
-    return problems
 
 
 def _matching_faults(config: Config) -> list[str]:

@@ -1,25 +1,35 @@
 """Reports as tables for a terminal."""
 
+import os
+import sys
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.footing import page_text
 from pipeline.plan import Plan
+from pipeline.portfolios import indented
 from pipeline.report import HOPS, Balance, Report, StageReport
 from pipeline.rings import ReaderReport, RingReport
 from ringbuf.ring import Policy, bytes_needed
 from ringbuf.share import Seat
 
-out = Console(highlight=False)
+WIDTH = 140  # columns where there is neither a terminal nor COLUMNS to ask
+
+out = Console(
+    highlight=False,
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH,
+)
 err = Console(stderr=True, highlight=False)
 
 
 def table(title: str, *columns: str) -> Table:
-    """A plain table; columns that start with '>' are right-aligned."""
+    """A plain table; columns that start with '>' are numbers: right-aligned, never folded."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column[:1] == ">" else "left")
+        number = column[:1] == ">"
+        made.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number)
     return made
 
 
@@ -201,10 +211,14 @@ def portfolios(report: Report) -> Table:
     made = table(
         "portfolios (historical, k-th worst, split atom)",
         "portfolio", ">value", ">P&L", ">VaR 99 %", ">ES 97.5 %", ">scenarios", ">unmarked",
+        "limits",
     )  # fmt: skip
-    for row in report.portfolios:
+    names = [row.name for row in report.portfolios]
+    parents = [names.index(row.parent) if row.parent else -1 for row in report.portfolios]
+    for number, name in indented(names, parents):
+        row = report.portfolios[number]
         money = (f"{value:,.2f}" for value in (row.value, row.pnl, row.var_99, row.es_975))
-        made.add_row(row.name, *money, f"{row.scenarios:,}", str(row.unvalued))
+        made.add_row(name, *money, f"{row.scenarios:,}", str(row.unvalued), row.limits)
     return made
 
 

@@ -24,7 +24,7 @@ from workers.feeds.registry import FeedOptions
 from workers.feeds.synthetic import SyntheticOptions, opening_prices, symbols
 from workers.kernels.orderbook import Outcome
 from workers.publish import PublisherOptions
-from workers.risk import Portfolio, Position, RiskOptions
+from workers.risk_options import Portfolio, Position, RiskOptions
 from workers.sinks.parquet_file import ParquetOptions
 
 MESSAGES, SYMBOLS = 2_000_000, 200

@@ -46,7 +46,9 @@ def export(choice: Choice) -> int:
         closing(open_log(choice.folder, choice.ring)) as log,
         closing(LogReading(choice.folder)) as reading,
     ):
-        wanted = Selection(log.layouts, reading, choice.kind, choice.symbols)
+        # Of the risk ring it is the records of its own name that are meant where none is named.
+        kind = choice.kind or (choice.ring if choice.ring in log.layouts else None)
+        wanted = Selection(log.layouts, reading, kind, choice.symbols)
         layout = _layout(choice, wanted)
         first, last = _span(choice, log)
         table = EVENTS if layout == "event" else TABLES[layout]

@@ -65,11 +65,13 @@ PRINTED = {
     "triggered": "sequence time symbol side left price order_id cause",
     "auction": "sequence time symbol quantity price surplus reference auction",
     "risk": "sequence time symbol portfolio value pnl var_99 es_975",
+    "limit": "sequence time portfolio measure before after measured limit",
 }
 MIXED = "sequence time symbol kind what"  # records of several layouts
+OF_PORTFOLIOS = "sequence time symbol portfolio kind what"  # those of the risk ring
 WORDS = {  # flush left
     *("time", "symbol", "kind", "side", "state", "portfolio", "note", "what", "start", "quality"),
-    *("why", "reasons", "liquidity", "auction"),
+    *("why", "reasons", "liquidity", "auction", "measure", "before", "after"),
 }
 # Wide enough for most, so that columns need not move: they grow when something longer comes.
 WIDTHS = {
@@ -81,6 +83,7 @@ WIDTHS = {
     "left": 8, "surplus": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
     "following": 9,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
+    "measure": 7, "before": 7, "after": 7, "measured": 12, "limit": 12, "doubtful": 8,
 }  # fmt: skip
 HEADERS = {
     **{f"{side}_quantity": f"{side} qty" for side in ("bid", "ask")},
@@ -205,7 +208,7 @@ class Table:
 
     def __init__(self, layouts: Layouts, reading: Reading) -> None:
         self.layouts, self.reading = layouts, reading
-        self.names = MIXED.split()
+        self.names = (OF_PORTFOLIOS if "risk" in layouts else MIXED).split()
         if len(layouts) == 1:
             ((layout, (_, dtype)),) = layouts.items()
             default = " ".join(column.name for column in columns_of(layout, dtype))
@@ -298,6 +301,8 @@ GISTS = {
     "canceled": ("order {} {} {}: {}", "order_id", "side", "quantity", "why"),
     "replaced": ("order {} {} {} at {}: {}", "order_id", "side", "left", "price", "why"),
     "triggered": ("order {} {} {} at {}", "order_id", "side", "left", "price"),
+    "risk": ("value {}, P&L {}, VaR {}, ES {}", "value", "pnl", "var_99", "es_975"),
+    "limit": ("{}: {} → {}, {} of {}", "measure", "before", "after", "measured", "limit"),
     "auction": ("{} {} at {}, surplus {}", "auction", "quantity", "price", "surplus"),
     "consolidated": (
         "{} at {} | {} at {}, {}",

@@ -16,6 +16,7 @@ from rich.live import Live
 from pipeline import console
 from pipeline.launch import RUN
 from pipeline.listing import printable
+from pipeline.portfolios import indented, limits_text
 from pipeline.report import HOPS, best_of, best_over_venues
 from pipeline.rings import ring_report
 from pipeline.screen import (
@@ -180,20 +181,23 @@ class Monitor:
         if board is None:
             return []
         try:
-            rows = [board.row(number)[0] for number in range(min(board.rows, PORTFOLIOS))]
+            rows = board.all()
         except SegmentError:
             return []
+        named = [row for row in rows if row["name"]]
+        names = [printable(row["name"].decode(errors="replace")) for row in named]
+        parents = [int(row["parent"]) for row in named]
         return [
             PortfolioLook(
-                name=printable(row["name"].decode(errors="replace")),
-                value=int(row["value"]) / MONEY_SCALE,
-                pnl=int(row["pnl"]) / MONEY_SCALE,
-                var_99=int(row["var_99"]) / MONEY_SCALE,
-                es_975=int(row["es_975"]) / MONEY_SCALE,
-                unvalued=int(row["unvalued"]),
+                name=name,
+                **{
+                    field: int(named[number][field]) / MONEY_SCALE
+                    for field in ("value", "pnl", "var_99", "es_975")
+                },
+                unvalued=int(named[number]["unvalued"]),
+                limits=limits_text(named[number]),
             )
-            for row in rows
-            if row["name"]
+            for number, name in indented(names, parents)[:PORTFOLIOS]
         ]
 
     def close(self) -> None:

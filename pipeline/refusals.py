@@ -16,7 +16,7 @@ from ringbuf.memory import SegmentError
 from ringbuf.snapshot import SnapshotError
 from tuning.affinity import AffinityRefused
 from workers.feeds.feed import FeedError
-from workers.kernels.positions import PositionRefused
+from workers.kernels.position_block import PositionRefused
 from workers.quantiles import MeasureError
 from workers.recovery import RecoveryError
 from workers.reference import ReferenceDataError

@@ -10,6 +10,7 @@ import psutil
 
 from pipeline.footing import Footing, footing
 from pipeline.launch import RUN
+from pipeline.portfolios import NO_LIMITS, limits_text
 from pipeline.rings import RingReport, ring_report
 from ringbuf import memory
 from ringbuf.board import Board
@@ -74,6 +75,8 @@ class PortfolioReport(msgspec.Struct):
     es_975: float
     unvalued: int
     scenarios: int
+    parent: str = ""
+    limits: str = NO_LIMITS  # how it stands to them
 
 
 class Report(msgspec.Struct):
@@ -211,6 +214,8 @@ def _portfolios(pipeline: str) -> list[PortfolioReport]:
             es_975=int(row["es_975"]) / MONEY_SCALE,
             unvalued=int(row["unvalued"]),
             scenarios=int(row["scenarios"]),
+            parent=rows[row["parent"]]["name"].decode() if row["parent"] >= 0 else "",
+            limits=limits_text(row),
         )
         for row in rows
         if row["name"]

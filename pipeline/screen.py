@@ -58,6 +58,7 @@ class PortfolioLook(NamedTuple):
     var_99: float
     es_975: float
     unvalued: int
+    limits: str  # how it stands to them
 
 
 class Look(NamedTuple):
@@ -328,9 +329,11 @@ def over_venues(rows: Sequence[dict]) -> Table:
 
 def portfolios(rows: Sequence[PortfolioLook]) -> Table:
     """Value, P&L and tails of each portfolio."""
-    made = table("", "portfolio", ">value", ">P&L", ">VaR 99 %", ">ES 97.5 %", ">unmarked")
+    made = table(
+        "", "portfolio", ">value", ">P&L", ">VaR 99 %", ">ES 97.5 %", ">unmarked", "limits"
+    )
     made.title = None
     for row in rows:
         money = (f"{value:,.2f}" for value in (row.value, row.pnl, row.var_99, row.es_975))
-        made.add_row(row.name, *money, f"{row.unvalued:,}")
+        made.add_row(row.name, *money, f"{row.unvalued:,}", row.limits)
     return made

@@ -261,7 +261,7 @@ _BAR_FLOW = slot_record(
 QUOTE = _without(_QUOTE, "side")
 FLOW = _without(_FLOW, "side", "state")
 BAR_FLOW = _without(_BAR_FLOW, "side", "state")  # those of the BAR before hold
-# instrument: of the group's venue that was announced first, which stands for the group.
+# instrument: of the group's venue that was announced first.
 # venues: place of the venue with the best bid << 4 | of that with the best ask; 15: none has one.
 # state: how many venues count | 16 locked | Mark.CROSSED | Mark.STALE: no venue counts.
 CONSOLIDATED = slot_record(
@@ -290,14 +290,36 @@ AUCTION = slot_record(
         *_ANSWERS,
         ("price", "i8"),  # the equilibrium price, 0: nothing would trade
         ("quantity", "i8"),  # what trades at it
-        (
-            "surplus",
-            "i8",
-        ),  # the imbalance: bids less asks at the price that stay; above 0: more is bid
+        ("surplus", "i8"),  # bids less asks at the price that stay
         ("reference", "i8"),  # the price that ties were decided by, 0: none
         *_TAGS,  # state: 1 where it was traded, 0 where it would be
     ]
 )
+
+
+class Kept(IntEnum):
+    """The kinds of records on the risk ring."""
+
+    RISK = 1  # historical, k-th worst loss without interpolation; shortfall with the atom split
+    LIMIT = 2
+
+
+class Measure(IntEnum):
+    """What a portfolio can be limited by."""
+
+    VAR_99 = 0
+    ES_975 = 1
+    VALUE = 2  # gross: the sum of positions' values without their signs
+    LOSS = 3  # the P&L with its sign turned
+
+
+class Standing(IntEnum):
+    """How a portfolio stands to a limit: see kernels/risk_limits.py."""
+
+    UNKNOWN = 0  # not measured whole
+    OK = 1
+    WARN = 2
+    BREACH = 3
 
 
 RISK = slot_record(
@@ -309,9 +331,26 @@ RISK = slot_record(
         ("var_99", "i8"),  # historical value at risk, a loss is positive, money units
         ("es_975", "i8"),  # expected shortfall, a loss is positive, money units
         ("instrument", "i4"),  # whose mark moved
-        ("portfolio", "u2"),
-        ("index", "u1"),
         ("kind", "u1"),
+        ("index", "u1"),
+        ("portfolio", "u2"),
+    ]
+)
+
+# How a portfolio stands to a limit changed; behind the RISK record that says why.
+LIMIT = slot_record(
+    [
+        ("cause", "i8"),  # like that RISK record's
+        ("time_ns", "i8"),
+        ("measured", "i8"),  # money units; what the limit is for
+        ("limit", "i8"),  # money units
+        ("doubtful", "i8"),  # positions without a mark, or stuck at an old value
+        *((name, "u2") for name in ("measure", "before", "after")),  # Measure, Standing twice
+        ("spare", "u2"),
+        ("instrument", "i4"),  # whose mark moved
+        ("kind", "u1"),
+        ("index", "u1"),
+        ("portfolio", "u2"),
     ]
 )
 
@@ -337,13 +376,13 @@ BOOK_RING = {
     "auction": (int(Book.AUCTION), AUCTION),
     "depth": (int(Book.DEPTH), WHOLE),
 }
-RISK_RING = {"risk": (-1, RISK)}
+RISK_RING = {"risk": (int(Kept.RISK), RISK), "limit": (int(Kept.LIMIT), LIMIT)}
 
 MONEY_SCALE = 10_000  # money units in one unit of currency
 
 for _, _layout in (*EVENTS_RING.values(), *BOOK_RING.values(), *RISK_RING.values()):
     assert _layout.itemsize == 64, _layout
-for _, _layout in BOOK_RING.values():
+for _, _layout in (*BOOK_RING.values(), *RISK_RING.values()):
     assert offset(_layout, "kind") == offset(TOP, "kind"), _layout
 
 

@@ -22,8 +22,8 @@ from workers.enriched import ConsolidatedOptions
 from workers.instruments import INSTRUMENT
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 from workers.recovery import ASIDE, CHUNK, Aside, Pattern, blocks_of, load, set_aside
-from workers.risk import RiskOptions
-from workers.risk import shape_of as risk_shape
+from workers.risk_options import RiskOptions
+from workers.risk_options import shape_of as risk_shape
 from workers.stage import Links, Stage
 
 FLOW = ("book", "risk")  # a stage and the ring that it writes are of one name

@@ -1,9 +1,5 @@
 """The risk stage: marks in; market value, P&L, VaR and ES of every portfolio out, on each mark."""
 
-import hashlib
-from typing import Literal
-
-import msgspec
 import numpy as np
 
 from ringbuf.atomics import at
@@ -12,17 +8,16 @@ from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
-from workers import scenarios as history
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import positions
-from workers.kernels.positions import HELD
-from workers.records import MONEY_SCALE, RISK, TOP, Mark, lined
+from workers.kernels import position_block, positions, risk_limits
+from workers.kernels.position_block import HELD, MEASURES, STATE, ancestors
+from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Mark, Standing, lined
 from workers.records import Book as Kind
+from workers.risk_options import RiskOptions, answers_most, counts_below, load_scenarios, parents_of
 from workers.stage import TURN_RECORDS, Links, Stage
 
-# Historical, k-th worst loss without interpolation; expected shortfall with the atom split.
-CONVENTION = 1
+CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
 
@@ -37,6 +32,12 @@ COUNTERS = record(
         ("refused", "i8"),  # a price beyond every bound
         ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
         ("published", "i8"),
+        ("warnings", "i8"),  # times that a portfolio went beyond the warn share of a limit
+        ("breaches", "i8"),  # and beyond the limit
+        ("live_unknown", "i8"),  # limits, by how they are stood to now
+        ("live_ok", "i8"),
+        ("live_warned", "i8"),
+        ("live_breached", "i8"),
         ("saturated", "i8"),  # positions that kept their value because a bound was reached
         ("full", "i8"),
     ]
@@ -54,6 +55,11 @@ PORTFOLIO_ROW = slot_record(
         ("worst_scenario", "i8"),
         ("convention", "i8"),
         ("scenarios", "i8"),
+        ("parent", "i8"),  # the row of the portfolio above it, -1: none
+        ("notional", "i8"),  # money units
+        ("stuck", "i8"),  # positions that keep an old value because a bound was reached
+        ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
+        ("standing", "i8", (MEASURES,)),
     ]
 )
 DESK = record(
@@ -65,6 +71,7 @@ DESK = record(
         ("portfolios", "i8"),
         ("instruments", "i8"),
         ("absent", "i8"),  # address: positions of each portfolio whose instrument was not met yet
+        ("most", "i8"),  # records that one mark can give
         ("target", "i8"),
         ("asks", "i8"),  # an instrument that Python must look up; -1: none
     ]
@@ -74,71 +81,6 @@ KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
 KNOWN = record([("what", "i1")])
 ABSENT = record([("count", "i8")])
 ABSENT_SIZE = ABSENT.itemsize
-
-
-class CsvScenarios(
-    msgspec.Struct, tag="csv", tag_field="kind", forbid_unknown_fields=True, kw_only=True
-):
-    """Daily simple returns from a file: a header of symbols, one row a day."""
-
-    path: str
-
-
-class SyntheticScenarios(
-    msgspec.Struct, tag="synthetic", tag_field="kind", forbid_unknown_fields=True, kw_only=True
-):
-    """Made-up returns of a seeded one-factor model with fat tails: for demos and benches."""
-
-    days: int = 1000
-    seed: int = 7
-
-
-class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What a portfolio holds of an instrument."""
-
-    quantity: int  # lots; negative: short
-    price: float  # average price paid, in currency
-
-
-class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Positions by symbol."""
-
-    name: str
-    positions: dict[str, Position]
-
-
-class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Whose risk, and over which scenarios."""
-
-    portfolios: list[Portfolio] = []
-    scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
-    convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
-
-
-def symbols_of(options: RiskOptions) -> list[str]:
-    """Every symbol that any portfolio holds, sorted."""
-    return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
-
-
-def shape_of(options: RiskOptions) -> str:
-    """Whose risk, and over which scenarios, down to the bytes of their file."""
-    digest = hashlib.blake2b(msgspec.json.encode(options), digest_size=8)
-    if isinstance(options.scenarios, CsvScenarios) and options.portfolios:
-        for returns in load_scenarios(options).values():
-            digest.update(returns.tobytes())
-    return digest.hexdigest()
-
-
-def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
-    """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing."""
-    wanted = symbols_of(options)
-    if isinstance(options.scenarios, CsvScenarios):
-        found = history.load(options.scenarios.path, wanted)
-    else:
-        found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
-    fixed = history.to_fixed(found.returns)
-    column = {symbol: number for number, symbol in enumerate(found.symbols)}
-    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in wanted}
 
 
 class Risk(Stage):
@@ -178,25 +120,38 @@ class Risk(Stage):
         """Load the scenarios and lay out empty portfolios; positions join as they are announced."""
         self.returns = load_scenarios(self.options)
         count = max((len(row) for row in self.returns.values()), default=0)
-        limits = positions.Limits(
+        limits = position_block.Limits(
             instruments=self.instruments,
             portfolios=max(len(self.options.portfolios), 1),
             held=max(len(self.returns), 1),
             scenarios=max(count, 1),
         )
-        self.book = lined(positions.bytes_needed(limits))
+        self.book = lined(position_block.bytes_needed(limits))
         self.desk = lined(KNOWN_AT + -(-self.instruments // 8) * 8)
-        self.absent = np.array([*(len(p.positions) for p in self.options.portfolios), 0], np.int64)
-        positions.create(self.book.ctypes.data, limits)
+        below, self.parents = counts_below(self.options), parents_of(self.options)
+        self.absent = np.array([*below, 0], np.int64)
+        position_block.create(self.book.ctypes.data, limits, self.parents)
         self.bind(self.links)
-        for number, portfolio in enumerate(self.options.portfolios):
-            row = np.zeros(1, PORTFOLIO_ROW)
-            row["name"], row["scenarios"] = portfolio.name.encode(), count
-            row["convention"], row["unvalued"] = CONVENTION, len(portfolio.positions)
-            self.links.boards["portfolios"].put(number, row)
+        for number in range(len(self.options.portfolios)):
+            self._begin(number, below[number], count)
+        limited = answers_most(self.options) - len(self.options.portfolios)
+        self.links.panel.counters["risk"]["live_unknown"] = limited
         # Compiled before it is needed, like what `_look_up` calls.
         turn(self.desk_at, self.reader, self.writer, 0, 0)
         self._rehearse(limits._replace(instruments=1, portfolios=1, held=1))
+
+    def _begin(self, number: int, unvalued: int, count: int) -> None:
+        """Set a portfolio's limits, and show it without any figures."""
+        portfolio, row = self.options.portfolios[number], np.zeros(1, PORTFOLIO_ROW)
+        row["name"], row["scenarios"] = portfolio.name.encode(), count
+        row["convention"], row["unvalued"] = CONVENTION, unvalued
+        row["parent"] = self.parents[number]
+        for measure, most in portfolio.limits.amounts().items():
+            amount = round(most * MONEY_SCALE)
+            warn_at = round(amount * portfolio.limits.warn)
+            row["limit"][0, measure] = amount
+            risk_limits.limit(self.book.ctypes.data, number, measure, amount, warn_at)
+        self.links.boards["portfolios"].put(number, row)
 
     def bind(self, links: Links) -> None:
         """Mark with the records of these rings; the positions stay what they are."""
@@ -208,7 +163,7 @@ class Risk(Stage):
         desk.positions, desk.board = self.book.ctypes.data, links.boards["portfolios"].address
         desk.counters = links.panel.counter_addresses["risk"]
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
-        desk.absent = self.absent.ctypes.data
+        desk.absent, desk.most = self.absent.ctypes.data, answers_most(self.options)
         new_hop(self.desk_at, links.panel)
         known = np.flatnonzero(self.desk[KNOWN_AT:])
         self.met = {self.names.symbol(int(instrument)) for instrument in known}
@@ -217,11 +172,11 @@ class Risk(Stage):
         """The positions, and which instruments were met."""
         return {"positions": self.book, "desk": self.desk, "absent": self.absent.view(np.uint8)}
 
-    def _rehearse(self, limits: positions.Limits) -> None:
+    def _rehearse(self, limits: position_block.Limits) -> None:
         """Hold, mark and hold again, in memory of its own."""
-        aside = lined(positions.bytes_needed(limits))
+        aside = lined(position_block.bytes_needed(limits))
         address = aside.ctypes.data
-        positions.create(address, limits)
+        position_block.create(address, limits)
         for returns in (*self.returns.values(),)[:1] * 2:
             positions.hold(address, 0, 0, 1, 0, 1, returns)
             positions.mark(address, 0, 1, 1)
@@ -263,7 +218,7 @@ class Risk(Stage):
                     scale,
                     self.returns[symbol],
                 )
-                self.absent[number] -= 1
+                self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
 
     def close(self) -> None:
@@ -274,10 +229,10 @@ class Risk(Stage):
 
 def _rehearse() -> None:
     """Have the kernels behind `hold` compiled, on a book of one position that is thrown away."""
-    limits = positions.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
-    memory = lined(positions.bytes_needed(limits))
+    limits = position_block.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
+    memory = lined(position_block.bytes_needed(limits))
     address = memory.ctypes.data
-    positions.create(address, limits)
+    position_block.create(address, limits)
     for quantity in (1, 2):
         positions.hold(address, 0, 0, quantity, 0, 1, np.zeros(1, np.int32))
 
@@ -296,9 +251,9 @@ def turn(state, reader, writer, limit, patience):
             patience = wait_for(reader, sequence, patience)
             if patience == 0:
                 break
-        if free < desk.portfolios:
-            free = room(writer, desk.target, limit)
-            if free < desk.portfolios:
+        if free < desk.most:
+            free = room(writer, desk.target, max(limit, desk.most))
+            if free < desk.most:
                 at(desk.counters, COUNTERS).full += 1
                 break
         if is_unseen(state, at(slot(reader, sequence), TOP)):
@@ -340,7 +295,7 @@ def take(state, writer, top):
         tally.unchanged += 1
     elif positions.mark(desk.positions, top.instrument, top.bid, top.ask):
         tally.marks += 1
-        tally.saturated = at(desk.positions, positions.STATE).saturated
+        tally.saturated = at(desk.positions, STATE).saturated
         return report(state, writer, top)
     else:
         tally.refused += 1
@@ -350,42 +305,90 @@ def take(state, writer, top):
 @kernel
 def marked(book, instrument):
     """The mark that stands: bid plus ask, 0 before the first."""
-    return at(positions.held_of(book, positions.row_of(book, instrument)), HELD).mark
+    return at(position_block.held_of(book, position_block.row_of(book, instrument)), HELD).mark
 
 
 @kernel
 def report(state, writer, top):
-    """Publish every portfolio that holds the marked instrument; return how many."""
+    """Publish every portfolio that the mark concerns, by number; return how many."""
     desk = at(state, DESK)
     index = 0
     for portfolio in range(desk.portfolios):
-        if positions.holds(desk.positions, portfolio, top.instrument):
-            record_ = at(claim(writer, desk.target), RISK)
-            record_.cause, record_.time_ns = top.sequence, top.time_ns
-            record_.instrument, record_.portfolio = top.instrument, portfolio
-            record_.index, record_.kind = index, CONVENTION
-            record_.value = positions.value(desk.positions, portfolio)
-            record_.pnl = positions.pnl(desk.positions, portfolio)
-            record_.var_99 = positions.var_99(desk.positions, portfolio)
-            record_.es_975 = positions.es_975(desk.positions, portfolio)
+        if positions.is_concerned(desk.positions, portfolio, top.instrument):
+            index = tell(state, writer, top, portfolio, index)
             absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
-            show(desk.board, desk.positions, record_, absent)
-            publish(writer, desk.target, desk.timing.born, desk.timing.now)
-            desk.target += 1
-            index += 1
+            index = judge(state, writer, top, portfolio, absent, index)
+            show(desk.board, desk.positions, top, portfolio, absent)
     at(desk.counters, COUNTERS).published += index
     return index
 
 
 @kernel
-def show(board, book, risk, absent):
+def tell(state, writer, top, portfolio, index):
+    """Publish a portfolio's figures; return the next index."""
+    desk = at(state, DESK)
+    record_ = at(claim(writer, desk.target), RISK)
+    record_.cause, record_.time_ns = top.sequence, top.time_ns
+    record_.instrument, record_.portfolio = top.instrument, portfolio
+    record_.index, record_.kind = index, CONVENTION
+    record_.value = positions.value(desk.positions, portfolio)
+    record_.pnl = positions.pnl(desk.positions, portfolio)
+    record_.var_99 = positions.var_99(desk.positions, portfolio)
+    record_.es_975 = positions.es_975(desk.positions, portfolio)
+    publish(writer, desk.target, desk.timing.born, desk.timing.now)
+    desk.target += 1
+    return index + 1
+
+
+@kernel
+def judge(state, writer, top, portfolio, absent, index):
+    """Hold a portfolio against its limits, publish what changed; return the next index."""
+    desk = at(state, DESK)
+    for measure in range(MEASURES):
+        if risk_limits.limit_of(desk.positions, portfolio, measure) == 0:
+            continue
+        before = risk_limits.standing_of(desk.positions, portfolio, measure)
+        if risk_limits.judge(desk.positions, portfolio, measure, absent):
+            after = risk_limits.standing_of(desk.positions, portfolio, measure)
+            recount(desk.counters, before, after)
+            record_ = at(claim(writer, desk.target), LIMIT)
+            record_.cause, record_.time_ns = top.sequence, top.time_ns
+            record_.instrument, record_.portfolio = top.instrument, portfolio
+            record_.index, record_.kind, record_.spare = index, LIMIT_KIND, 0
+            record_.measure, record_.before, record_.after = measure, before, after
+            record_.measured = risk_limits.measured(desk.positions, portfolio, measure)
+            record_.limit = risk_limits.limit_of(desk.positions, portfolio, measure)
+            record_.doubtful = risk_limits.doubtful(desk.positions, portfolio, absent)
+            publish(writer, desk.target, desk.timing.born, desk.timing.now)
+            desk.target += 1
+            index += 1
+    return index
+
+
+@kernel
+def recount(counters, before, after):
+    """Count that one more limit is stood to in another way."""
+    tally = at(counters, COUNTERS)
+    tally.warnings += after == Standing.WARN
+    tally.breaches += after == Standing.BREACH
+    tally.live_unknown += int(after == Standing.UNKNOWN) - int(before == Standing.UNKNOWN)
+    tally.live_ok += int(after == Standing.OK) - int(before == Standing.OK)
+    tally.live_warned += int(after == Standing.WARN) - int(before == Standing.WARN)
+    tally.live_breached += int(after == Standing.BREACH) - int(before == Standing.BREACH)
+
+
+@kernel
+def show(board, book, top, portfolio, absent):
     """Write a portfolio's row; `absent` positions are in instruments that were not met yet."""
-    address = board + int(risk.portfolio) * ROW_SIZE
+    address = board + int(portfolio) * ROW_SIZE
     begin(address, ROW_SIZE)
     row = at(address, PORTFOLIO_ROW)
-    row.cause, row.time_ns = risk.cause, risk.time_ns
-    row.value, row.pnl = risk.value, risk.pnl
-    row.var_99, row.es_975 = risk.var_99, risk.es_975
-    row.unvalued = positions.unvalued(book, risk.portfolio) + absent
-    row.worst_scenario = positions.worst_scenario(book, risk.portfolio)
+    row.cause, row.time_ns = top.sequence, top.time_ns
+    row.value, row.pnl = positions.value(book, portfolio), positions.pnl(book, portfolio)
+    row.var_99, row.es_975 = positions.var_99(book, portfolio), positions.es_975(book, portfolio)
+    row.notional, row.stuck = positions.notional(book, portfolio), positions.stuck(book, portfolio)
+    row.unvalued = positions.unvalued(book, portfolio) + absent
+    row.worst_scenario = positions.worst_scenario(book, portfolio)
+    for measure in range(MEASURES):
+        row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
     finish(address, ROW_SIZE)

@@ -25,8 +25,8 @@ from tests.crashes.layout import (
 )
 from workers import keeper as kept
 from workers import risk
-from workers.kernels import orderbook, positions
-from workers.records import EVENT, TOP, Event, Side, lined
+from workers.kernels import orderbook, position_block, positions, risk_limits
+from workers.records import EVENT, TOP, Event, Measure, Side, lined
 from workers.records import Book as Kind
 
 NAMES = dict(zip(("toy", "book", "risk"), range(3), strict=True))
@@ -42,7 +42,9 @@ LIKELY = {
 PRIVATE = 16  # records of a private ring
 SEGMENT_MAX = 64  # records
 LIMITS = orderbook.Limits(orders=32, levels=16, instruments=2)
-HOLDINGS = positions.Limits(instruments=2, portfolios=2, held=2, scenarios=16)
+HOLDINGS = position_block.Limits(instruments=2, portfolios=3, held=2, scenarios=16)
+PARENTS = (2, 2, -1)
+RISK_MOST = HOLDINGS.portfolios + 1  # one of them has a limit
 
 
 class Pattern(NamedTuple):
@@ -107,21 +109,23 @@ def book_template() -> np.ndarray:
 
 
 def risk_template() -> np.ndarray:
-    """Two portfolios: one holds both instruments, the other one of them."""
-    state = lined(stages.POSITIONS_AT + -(-positions.bytes_needed(HOLDINGS) // LINE) * LINE)
+    """A portfolio of both instruments, another of one of them, and one above both portfolios."""
+    state = lined(stages.POSITIONS_AT + -(-position_block.bytes_needed(HOLDINGS) // LINE) * LINE)
     assert risk.KNOWN_AT + HOLDINGS.instruments <= stages.ABSENT_AT
     address = state.ctypes.data + stages.POSITIONS_AT
-    positions.create(address, HOLDINGS)
+    position_block.create(address, HOLDINGS, PARENTS)
     chance = np.random.default_rng(3)
     for instrument in range(HOLDINGS.instruments):
         returns = chance.integers(-(2**20), 2**20, HOLDINGS.scenarios).astype(np.int32)
         for portfolio in range(HOLDINGS.portfolios):
-            if portfolio <= instrument:
+            if portfolio <= instrument and portfolio < 2:
                 quantity = 10 - 17 * portfolio
                 positions.hold(address, portfolio, instrument, quantity, 0, 100, returns)
+    risk_limits.limit(address, 2, Measure.VAR_99, 100_000, 80_000)
     state[risk.KNOWN_AT : risk.KNOWN_AT + HOLDINGS.instruments] = risk.HELD_HERE
     desk = at(state.ctypes.data, risk.DESK)
     desk.timing.ns_per_cycle = 1.0
+    desk.most = RISK_MOST
     desk.portfolios, desk.instruments = HOLDINGS.portfolios, HOLDINGS.instruments
     return state
 
@@ -134,7 +138,7 @@ def pattern_of(name: str, count: int) -> Pattern:
     elif kind == stages.BOOK:
         inputs, template, most = events(count), book_template(), kept.PLAIN_MAX
     else:
-        inputs, template, most = tops(count), risk_template(), HOLDINGS.portfolios
+        inputs, template, most = tops(count), risk_template(), RISK_MOST
     outputs, given_after = undisturbed(kind, template, inputs)
     return Pattern(kind, most, kind != stages.RISK, template, inputs, outputs, given_after)
 

@@ -48,14 +48,15 @@ NUMBERS = itertools.count()
 
 
 def portfolios() -> dict:
-    """Risk options: two portfolios over most symbols of the day."""
+    """Risk options: portfolios over most symbols of the day, one of them above the others."""
     long, *others = symbols(DAY)[:6]
     held = {long: {"quantity": 100, "price": 100.0}}
     held |= {name: {"quantity": -50, "price": 100.0} for name in others}
     return {
         "portfolios": [
-            {"name": "all", "positions": held},
-            {"name": "one", "positions": {long: held[long]}},
+            {"name": "all", "positions": held, "parent": "firm"},
+            {"name": "one", "positions": {long: held[long]}, "parent": "firm"},
+            {"name": "firm"},
         ],
         "scenarios": {"kind": "synthetic", "days": 120},
     }

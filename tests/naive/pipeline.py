@@ -15,13 +15,14 @@ from tests.naive.risk import Risk
 from workers.book import BookOptions
 from workers.enriched import ConsolidatedOptions
 from workers.kernels.orderbook import Limits, Outcome
-from workers.kernels.positions import PRICE_LIMIT
+from workers.kernels.position_block import PRICE_LIMIT
 from workers.records import (
     BAR,
     BAR_FLOW,
     CONSOLIDATED,
     FLOW,
     LEVEL,
+    LIMIT,
     MONEY_SCALE,
     QUOTE,
     RISK,
@@ -33,11 +34,14 @@ from workers.records import (
     Event,
     Flag,
     Mark,
+    Measure,
     Side,
+    Standing,
     State,
     empty,
 )
-from workers.risk import CONVENTION, RiskOptions, load_scenarios
+from workers.risk import CONVENTION
+from workers.risk_options import RiskOptions, load_scenarios
 
 FULL = (Outcome.ORDERS_FULL, Outcome.LEVELS_FULL)
 WITH_FLAGS = (*range(Event.ADD, Event.STATUS), Event.SET, Event.CLEAR, Event.MODIFY)
@@ -381,6 +385,12 @@ class NaiveVenues:
         ]
 
 
+def parents_by_name(options: RiskOptions) -> list[int]:
+    """The place of each portfolio's parent in the list, -1 where it has none."""
+    names = [portfolio.name for portfolio in options.portfolios]
+    return [names.index(p.parent) if p.parent else -1 for p in options.portfolios]
+
+
 class NaiveRisk:
     """Records of the book ring in, those of the risk ring out."""
 
@@ -388,9 +398,10 @@ class NaiveRisk:
         self.options, self.names = options, names
         self.returns = load_scenarios(options)
         days = max((len(row) for row in self.returns.values()), default=0)
-        self.risk = Risk(len(options.portfolios), days)
+        self.risk = Risk(len(options.portfolios), days, parents_by_name(options))
         self.met: dict[str, int] = {}  # symbol -> the instrument that was first of that name
         self.marks: dict[int, int] = {}
+        self.standings: dict[tuple[int, Measure], Standing] = {}
         self.records: list[bytes] = []
 
     def take(self, top: np.ndarray) -> None:
@@ -404,9 +415,11 @@ class NaiveRisk:
             return
         self.marks[instrument] = bid + ask
         assert self.risk.mark(instrument, bid, ask)
-        holders = [n for n, held in enumerate(self.risk.portfolios) if instrument in held]
-        for index, number in enumerate(holders):
-            self.answer(top, number, index)
+        numbers = range(len(self.options.portfolios))
+        concerned = [n for n in numbers if self.risk.is_concerned(n, instrument)]
+        index = 0
+        for number in concerned:
+            index = self.answer(top, number, index)
 
     def holds(self, instrument: int) -> bool:
         """Whether any portfolio holds an instrument; positions join when it is first met."""
@@ -421,14 +434,47 @@ class NaiveRisk:
                     self.risk.hold(number, instrument, position.quantity, cost, scale, returns)
         return self.met[symbol] == instrument and symbol in self.returns
 
-    def answer(self, top: np.ndarray, number: int, index: int) -> None:
-        record = empty(RISK, 1)[0]
+    def answer(self, top: np.ndarray, number: int, index: int) -> int:
+        """One record, and one for each limit that is stood to in another way; the next index."""
+        risk = self.risk
+        names = ("value", "pnl", "var_99", "es_975")
+        said = {name: getattr(risk, name)(number) for name in names}
+        self.write(RISK, top, number, index, kind=CONVENTION, **said)
+        options = self.options.portfolios[number].limits
+        for measure, most in options.amounts().items():
+            money = round(most * MONEY_SCALE)
+            amount = {
+                Measure.VALUE: risk.notional(number), Measure.LOSS: -said["pnl"],
+            }.get(measure, said.get(measure.name.lower()))  # fmt: skip
+            doubtful = self.doubtful(number)
+            warned = amount > round(money * options.warn)
+            after = Standing.WARN if warned else Standing.OK
+            after = Standing.UNKNOWN if doubtful else after
+            after = Standing.BREACH if amount > money else after
+            before = self.standings.get((number, measure), Standing.UNKNOWN)
+            if after != before:
+                self.standings[number, measure] = after
+                index += 1
+                self.write(
+                    LIMIT, top, number, index, kind=2, measure=measure, before=before, after=after,
+                    measured=amount, limit=money, doubtful=doubtful,
+                )  # fmt: skip
+        return index + 1
+
+    def doubtful(self, number: int) -> int:
+        """Positions without a mark: what is held of symbols whose first instrument has none."""
+        marked = {symbol for symbol, instrument in self.met.items() if instrument in self.marks}
+        family = (self.options.portfolios[each] for each in self.risk.family(number))
+        return sum(symbol not in marked for each in family for symbol in each.positions)
+
+    def write(self, layout, top: np.ndarray, number: int, index: int, **fields: int) -> None:
+        record = empty(layout, 1)[0]
         record["sequence"] = len(self.records) + 1
         record["cause"], record["time_ns"] = top["sequence"], top["time_ns"]
         record["instrument"], record["portfolio"] = top["instrument"], number
-        record["index"], record["kind"] = index, CONVENTION
-        record["value"], record["pnl"] = self.risk.value(number), self.risk.pnl(number)
-        record["var_99"], record["es_975"] = self.risk.var_99(number), self.risk.es_975(number)
+        record["index"] = index
+        for name, value in fields.items():
+            record[name] = value
         self.records.append(record.tobytes())
 
 

@@ -37,17 +37,26 @@ def expected_shortfall(profits, level):
     return -total / size
 
 
+def scale(price_scale):
+    """Money units in a price unit."""
+    return Fraction(MONEY_SCALE, price_scale)
+
+
 def in_money(loss):
     """Profit units (cents x 2^-24) as money units; `round` takes halves to even."""
     return round(loss * EXPOSURE_UNIT / RETURN_SCALE)
 
 
 class Risk:
-    """Portfolios as dictionaries of positions; every answer is computed from scratch."""
+    """Portfolios as dictionaries of positions; every answer is computed from scratch.
 
-    def __init__(self, portfolios, scenarios):
+    parents: of each portfolio the one above it, None or -1 where there is none.
+    """
+
+    def __init__(self, portfolios, scenarios, parents=()):
         self.scenarios = scenarios
         self.portfolios = [{} for _ in range(portfolios)]
+        self.parents = parents or [-1] * portfolios
         self.marks = {}
         self.scales = {}
         self.returns = {}
@@ -63,30 +72,40 @@ class Risk:
         self.marks[instrument] = Fraction(bid + ask, 2)
         return True
 
+    def family(self, portfolio):
+        """A portfolio and all below it."""
+        below = [n for n, parent in enumerate(self.parents) if parent == portfolio]
+        return [portfolio, *(each for child in below for each in self.family(child))]
+
+    def is_concerned(self, portfolio, instrument):
+        return any(instrument in self.portfolios[each] for each in self.family(portfolio))
+
     def values(self, portfolio):
-        """Money units of each valued position, each rounded once."""
-        return {
-            instrument: round(
-                quantity * self.marks[instrument] * MONEY_SCALE / self.scales[instrument]
-            )
-            for instrument, (quantity, _) in self.portfolios[portfolio].items()
-            if instrument in self.marks
-        }
+        """(instrument, quantity, cost, money units) of each valued position, each rounded once."""
+        return [
+            (name, quantity, cost, round(quantity * self.marks[name] * scale(self.scales[name])))
+            for each in self.family(portfolio)
+            for name, (quantity, cost) in self.portfolios[each].items()
+            if name in self.marks
+        ]
 
     def value(self, portfolio):
-        return sum(self.values(portfolio).values())
+        return sum(worth for *_, worth in self.values(portfolio))
+
+    def notional(self, portfolio):
+        return sum(abs(worth) for *_, worth in self.values(portfolio))
 
     def pnl(self, portfolio):
-        held = self.portfolios[portfolio]
-        return sum(worth - held[name][1] for name, worth in self.values(portfolio).items())
+        return sum(worth - cost for *_, cost, worth in self.values(portfolio))
 
     def unvalued(self, portfolio):
-        return sum(name not in self.marks for name in self.portfolios[portfolio])
+        held = (name for each in self.family(portfolio) for name in self.portfolios[each])
+        return sum(name not in self.marks for name in held)
 
     def profits(self, portfolio):
         """Profit of the portfolio in each scenario, cents x 2^-24."""
         totals = [0] * self.scenarios
-        for instrument, worth in self.values(portfolio).items():
+        for instrument, *_, worth in self.values(portfolio):
             exposure = round(Fraction(worth, EXPOSURE_UNIT))
             for scenario, change in enumerate(self.returns[instrument]):
                 totals[scenario] += exposure * change

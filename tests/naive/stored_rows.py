@@ -10,11 +10,11 @@ import numpy as np
 
 from tests.naive.pipeline import FLOATS
 from workers.instruments import Unit
-from workers.records import RISK, TOP, Book, empty
+from workers.records import LIMIT, RISK, TOP, Book, empty
 from workers.sinks.sink import Run
 from workers.sinks.tables import TABLES
 
-KINDS = ["top", "level", "trade", "status", "risk"]
+KINDS = ["top", "level", "trade", "status", "risk", "limit"]
 KINDS += ["quote", "flow", "bar", "bar_flow", "consolidated", "depth"]
 SCALES = (10_000, 100, 1_000_000_000, 64)
 LOTS = (1, 100_000_000, 1, 10)
@@ -56,6 +56,11 @@ def risk_records(count: int, seed: int) -> np.ndarray:
         records[name] = choose.integers(-(10**13), 10**13, count)
     _fill_common(records, choose)
     records["portfolio"] = choose.integers(0, 5, count)
+    records["kind"] = choose.choice([1, 1, 2, 77], count)  # 77: nobody's kind
+    limits = records.view(LIMIT)
+    for name, most in (("doubtful", 9), ("measure", 4), ("before", 4), ("after", 5)):
+        limits[name][limits["kind"] == 2] = choose.integers(0, most, count)[limits["kind"] == 2]
+    limits["spare"][limits["kind"] == 2] = 0
     return records
 
 
@@ -72,9 +77,16 @@ def naive_row(kind: str, record: bytes) -> tuple:
     """What one record must read as, straight from its bytes."""
     cause, when, a, b, c, d, instrument = struct.unpack_from("<6qi", record, 0)[:7]
     sequence = struct.unpack_from("<q", record, 56)[0]
-    if kind == "risk":
-        portfolio, index = struct.unpack_from("<HB", record, 52)
-        tail: tuple = (portfolio, *(money / 10_000 for money in (a, b, c, d)))
+    if kind == "limit":
+        index, portfolio = struct.unpack_from("<BH", record, 53)
+        measure, before, after = struct.unpack_from("<3H", record, 40)
+        standings = ("unknown", "ok", "warn", "breach", "4")
+        what = ("var_99", "es_975", "value", "loss")[measure]
+        money = a / 10_000, b / 10_000
+        tail: tuple = (portfolio, what, standings[before], standings[after], *money, c)
+    elif kind == "risk":
+        index, portfolio = struct.unpack_from("<BH", record, 53)
+        tail = (portfolio, *(money / 10_000 for money in (a, b, c, d)))
     else:
         _, side, index, state = record[52:56]
         scale, lots = SCALES[instrument % 4], LOTS[instrument % 4]
@@ -113,7 +125,8 @@ def naive_rows(rings: dict[str, np.ndarray], kinds: list[str]) -> dict[str, list
             record = content[at : at + 64]
             number = record[52]
             known = number in list(Book)
-            kind = "risk" if ring == "risk" else Book(number).name.lower() if known else ""
+            of_risk = {1: "risk", 2: "limit"}.get(record[52], "")
+            kind = of_risk if ring == "risk" else Book(number).name.lower() if known else ""
             if kind in kinds:
                 rows[kind].append(naive_row(kind, record))
     return rows
@@ -141,6 +154,6 @@ def json_rows(path: Path, kinds: list[str]) -> dict[str, list[tuple]]:
             whole, fraction = row[name].rstrip("Z").split(".")
             seconds = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
             row[name] = round(seconds) * 10**9 + int(fraction)
-        assert row["ring"] == ("risk" if row["kind"] == "risk" else "book")
+        assert row["ring"] == ("risk" if row["kind"] in ("risk", "limit") else "book")
         rows[row["kind"]].append(tuple(row[c.name] for c in TABLES[row["kind"]].columns))
     return rows

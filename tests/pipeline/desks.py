@@ -55,7 +55,7 @@ class Desk:
         groups.put(0, group)
         groups.close()
         portfolios = Board(self.name, "portfolios", writable=True)
-        portfolios.put(0, row(PORTFOLIO_ROW, name=b"growth"))
+        portfolios.put(0, row(PORTFOLIO_ROW, name=b"growth", parent=-1))
         portfolios.close()
         self.writers = {}
         for ring, layouts in RINGS.items():

@@ -11,7 +11,7 @@ from pipeline.past import FORMAT, RUN_FILE
 from ringbuf.journal import Journal
 from ringbuf.journal_files import RECORDS
 from tests.pipeline.desks import records
-from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, Event
+from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, Event, Kept
 from workers.records import Book as Kind
 
 RINGS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
@@ -52,7 +52,7 @@ def answers(count: int) -> np.ndarray:
 
 def risks(count: int) -> np.ndarray:
     """What risk answers, one record to each of the book's."""
-    made = records("risk", count, value=10_000, pnl=-5_000)
+    made = records("risk", count, value=10_000, pnl=-5_000, kind=Kept.RISK)
     made["cause"] = np.arange(1, count + 1)
     return made
 

@@ -205,13 +205,16 @@ def read_report(path: Path) -> Report | None:
 
 
 def portfolios(options: dict | None = None, held: int = 4) -> dict:
-    """Risk options: two portfolios over the first symbols of a made-up day."""
+    """Risk options: two portfolios, one above the other, over the first symbols of a day."""
     day = msgspec.convert(options or DAY, SyntheticOptions)
     names = symbols(day)[:held]
     long = {name: {"quantity": 100, "price": 100.0} for name in names}
     short = {name: {"quantity": -50, "price": 100.0} for name in names[:2]}
     return {
-        "portfolios": [{"name": "long", "positions": long}, {"name": "short", "positions": short}],
+        "portfolios": [
+            {"name": "long", "positions": long, "limits": {"value": 40_000.0, "loss": 1_000.0}},
+            {"name": "short", "parent": "long", "positions": short},
+        ],
         "scenarios": {"kind": "synthetic", "days": 120},
     }
 

@@ -91,7 +91,7 @@ WRONG = [
     ("[risk.scenarios]\nkind = 'csv'", "risk.scenarios.path", "is missing; give text in quotes"),
     ("[risk.scenarios]\nkind = 'synthetic'\ndays = 5", "risk.scenarios.days", "give 100 to"),
     ("[risk.scenarios]\npath = 'x.csv'", "risk.scenarios.kind", "is missing; known: csv"),
-    ("[[risk.portfolios]]\nname = 'p'", "risk.portfolios[0].positions", "is missing"),
+    ("[[risk.portfolios]]\nname = 'p'", "risk.portfolios[0].positions", "give one"),
     (
         "[[risk.portfolios]]\nname = 'p'\npositions = {}",
         "risk.portfolios[0].positions",
@@ -99,6 +99,11 @@ WRONG = [
     ),
     (PORTFOLIO.replace('"p"', '""'), "risk.portfolios[0].name", "give 1 to 32 bytes"),
     (PORTFOLIO.replace('"p"', f'"{"é" * 17}"'), "risk.portfolios[0].name", "give 1 to 32 bytes"),
+    (
+        f'[[risk.portfolios]]\nname = "p"\nparent = "q"\n{POSITION}',
+        "risk.portfolios[0].parent",
+        "no portfolio 'q'",
+    ),
     (f"{PORTFOLIO}\n{PORTFOLIO}", "risk.portfolios", "'p' stands there twice"),
     (f"{PORTFOLIO}\npirce = 2.0", "risk.portfolios[0].positions.ABC.pirce", "mean 'price'"),
     (PORTFOLIO.replace("1.0", "nan"), "risk.portfolios[0].positions.ABC", "is no amount"),

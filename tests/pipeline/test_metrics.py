@@ -57,7 +57,16 @@ LABELS = {  # of every family that is not a stage's own counter, beside the pipe
 }
 BLOCKS = {"ingest": set(), "book": set(), "risk": set(), "publisher": set(),
           "feed": {"feed"}, "sink": {"sink"}}  # fmt: skip
-GAUGES = {"book_live_orders", "book_live_levels", "book_peak_orders", "feed_truncated"}
+GAUGES = {
+    "risk_live_unknown",
+    "risk_live_ok",
+    "risk_live_warned",
+    "risk_live_breached",
+    "book_live_orders",
+    "book_live_levels",
+    "book_peak_orders",
+    "feed_truncated",
+}
 
 
 def parsed(text: str) -> dict:

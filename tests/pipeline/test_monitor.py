@@ -62,7 +62,7 @@ def test_a_real_pipeline_from_outside(place):
         "risk": "risk",
     }
     assert all(now.hops[hop].count > 0 for hop in ("ingest → book", "end to end, risk records"))
-    assert [portfolio.name for portfolio in now.portfolios] == ["long", "short"]
+    assert [portfolio.name for portfolio in now.portfolios] == ["long", "  short"]
     volumes = [row["volume"] for row in now.prices]
     assert volumes == sorted(volumes, reverse=True)
     assert 0 < len(volumes) <= 8

@@ -38,7 +38,7 @@ def ran(tmp_path_factory):
     from tests.pipeline.running import Place
 
     place = Place(tmp_path_factory.mktemp("ran"))
-    sinks = place.history(kinds=["top", "trade", "level", "status", "risk"])["sinks"]
+    sinks = place.history(kinds=["top", "trade", "level", "status", "risk", "limit"])["sinks"]
     sinks.append({"kind": "jsonl", "path": str(place.folder / "lines"), "kinds": ["trade"]})
     config = place.write(
         risk=portfolios(), publisher={"sinks": sinks}, book={"publish_levels": True}
@@ -74,7 +74,12 @@ def test_the_files_hold_what_the_counters_say(ran):
     assert len(rows(history, "trades")) == book["trades"]
     assert len(rows(history, "levels")) == book["levels"]
     assert len(rows(history, "statuses")) == book["statuses"]
-    assert len(rows(history, "risk")) == end.stage("risk").counters["risk"]["published"]
+    limits = rows(history, "limits")
+    told = end.stage("risk").counters["risk"]
+    assert len(rows(history, "risk")) + len(limits) == told["published"]
+    assert [row[-4] for row in limits].count("breach") == told["breaches"]
+    assert [row[-4] for row in limits].count("warn") == told["warnings"]
+    assert {row[-5] for row in limits} <= {"unknown", "ok", "warn", "breach"}
     assert publisher["sink0"]["written"] == publisher["publisher"]["received"]
     lines = (folder / "lines").read_text().splitlines()
     assert len(lines) == publisher["sink1"]["written"] == book["trades"]

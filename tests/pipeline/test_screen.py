@@ -307,11 +307,11 @@ def test_prices_and_portfolios_are_there_when_known():
     best = {"symbol": "AAPL", "bid": 585.33, "bid_quantity": 100, "ask": 585.4}
     best |= {"ask_quantity": 5, "traded": 585.35, "volume": 1_000_000}
     rich = look(1.0)._replace(
-        prices=[best], portfolios=[PortfolioLook("growth", 1e6, -5.5, 2.25, 3.125, 1)]
+        prices=[best], portfolios=[PortfolioLook("growth", 1e6, -5.5, 2.25, 3.125, 1, "ok")]
     )
     shown = text(look(), rich)
     assert line(shown, "AAPL")[1:] == ["100", "585.33", "585.40", "5", "585.35", "1,000,000"]
-    assert line(shown, "growth")[1:] == ["1,000,000.00", "-5.50", "2.25", "3.12", "1"]
+    assert line(shown, "growth")[1:] == ["1,000,000.00", "-5.50", "2.25", "3.12", "1", "ok"]
     assert "AAPL" not in text(look(), look(1.0))
 
 

@@ -13,7 +13,7 @@ from workers.feeds.lobster import LobsterOptions
 from workers.feeds.synthetic import SyntheticOptions
 from workers.ingest import IngestOptions
 from workers.publish import PublisherOptions
-from workers.risk import CsvScenarios, Portfolio, Position, RiskOptions, SyntheticScenarios
+from workers.risk_options import CsvScenarios, Portfolio, Position, RiskOptions, SyntheticScenarios
 from workers.sinks.json_lines import JsonLinesOptions
 from workers.sinks.parquet_file import ParquetOptions
 
@@ -42,11 +42,18 @@ POSITIONS = st.dictionaries(
     min_size=1,
     max_size=3,
 )
+
+
+def book_of(portfolio: Portfolio) -> Portfolio:
+    """One more portfolio, below a given one."""
+    return Portfolio(name="a book", parent=portfolio.name, positions=portfolio.positions)
+
+
 RISK = st.builds(
     RiskOptions,
     portfolios=st.lists(
         st.builds(Portfolio, name=TEXT, positions=POSITIONS), max_size=3, unique_by=lambda p: p.name
-    ),
+    ).map(lambda found: [*found, *(book_of(portfolio) for portfolio in found[:1])]),
     scenarios=st.builds(CsvScenarios, path=TEXT)
     | st.builds(SyntheticScenarios, days=st.integers(100, 2000), seed=COUNT),
 )

@@ -25,14 +25,14 @@ IN_SEGMENT = 100  # records
 BYTES = RECORDS + 64 * IN_SEGMENT
 
 
-def answers(count: int) -> np.ndarray:
-    """Records of every kind that the book gives, all bytes in use that have a name."""
+def answers(count: int, layouts=BOOK_RING) -> np.ndarray:
+    """Records of every kind that a stage gives, all bytes in use that have a name."""
     noise = np.random.default_rng(7).integers(0, 256, (count, 64), np.uint8)
     records = empty(TOP, count)
     whole = records.view(np.uint8).reshape(count, 64)
     whole[:] = noise
-    records["kind"] = np.resize(list(Kind), count)
-    for kind, layout in BOOK_RING.values():
+    records["kind"] = np.resize([kind for kind, _ in layouts.values()], count)
+    for kind, layout in layouts.values():
         named = np.zeros(64, bool)
         for format_, start in fields_of(layout).values():
             named[start : start + format_.itemsize] = True
@@ -43,7 +43,8 @@ def answers(count: int) -> np.ndarray:
 def made(folder: Path, ring: str, count: int) -> Path:
     """A journal of a ring with so many records."""
     layouts = RINGS[ring]
-    records = answers(count).view(next(iter(layouts.values()))[1])
+    records = answers(count, BOOK_RING if ring == "events" else layouts)
+    records = records.view(next(iter(layouts.values()))[1])
     log = Journal(folder / ring, ring, layouts, BYTES)
     log.append_records(records)
     log.sync()

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from ringbuf.atomics import at
 from ringbuf.jit import compiled
 from tests.naive.risk import Risk
-from workers.kernels import positions, scenarios
-from workers.kernels.positions import Limits, PositionRefused
+from workers.kernels import position_block, positions, scenarios
+from workers.kernels.position_block import Limits, PositionRefused
 from workers.records import empty
 
 EXAMPLES = 60 if compiled() else 15
@@ -19,11 +19,11 @@ LINE = np.dtype("V64")
 class State:
     """A state in memory of its own."""
 
-    def __init__(self, *limits):
+    def __init__(self, *limits, parents=()):
         self.limits = Limits(*limits)
-        self.memory = empty(LINE, positions.bytes_needed(self.limits) // 64)
+        self.memory = empty(LINE, position_block.bytes_needed(self.limits) // 64)
         self.address = self.memory.ctypes.data
-        positions.create(self.address, self.limits)
+        position_block.create(self.address, self.limits, parents)
 
     def hold(self, *position):
         positions.hold(self.address, *position)
@@ -41,11 +41,12 @@ class State:
                 positions.var_99,
                 positions.es_975,
                 positions.worst_scenario,
+                positions.notional,
             )
         ]
 
     def profits(self, number):
-        return scenarios.profits(positions.distribution_of(self.address, number)).tolist()
+        return scenarios.profits(position_block.distribution_of(self.address, number)).tolist()
 
 
 def expected(naive, number):
@@ -56,6 +57,7 @@ def expected(naive, number):
         naive.var_99(number),
         naive.es_975(number),
         naive.worst_scenario(number),
+        naive.notional(number),
     ]
 
 
@@ -82,7 +84,7 @@ changes = st.integers(-(2**22), 2**22) | st.sampled_from([0, 0, 1, -1, 2**23])
 
 @st.composite
 def days(draw):
-    """Two portfolios on up to five instruments, and a sequence of marks and new positions."""
+    """Four portfolios, in trees, on up to five instruments; a sequence of marks and positions."""
     count = draw(st.sampled_from([1, 3, 40, 101, 160]))
     seed = draw(st.integers(0, 2**32))
     kinds = draw(st.sampled_from(["spread", "ties", "equal"]))
@@ -91,19 +93,22 @@ def days(draw):
     returns = source.integers(-bound, bound, (5, count), dtype=np.int32, endpoint=kinds != "equal")
     scales = draw(st.lists(st.sampled_from([1, 100, 7_000, 10_000, 10**8]), min_size=5, max_size=5))
     hold = st.tuples(
-        st.just("hold"), st.integers(0, 1), st.integers(0, 4), quantities, st.integers(-999, 9999)
+        st.just("hold"), st.integers(0, 3), st.integers(0, 4), quantities, st.integers(-999, 9999)
     )
     mark = st.tuples(st.just("mark"), st.integers(-1, 6), prices, prices)
     events = draw(st.lists(mark | mark | mark | hold, min_size=1, max_size=40))
     first = draw(st.lists(hold, min_size=1, max_size=6))
-    return count, returns, scales, [*first, *events]
+    return count, returns, scales, [*first, *events], draw(trees)
+
+
+trees = st.sampled_from([(), (-1, 0, 1, 2), (3, 3, 3, -1), (1, 2, -1, 2), (-1, 0, -1, 2)])
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(days())
 def test_every_answer_equals_the_recomputation_after_every_event(day):
-    count, returns, scales, events = day
-    state, naive = State(6, 2, 5, count), Risk(2, count)
+    count, returns, scales, events, parents = day
+    state, naive = State(6, 4, 5, count, parents=parents), Risk(4, count, parents)
     for kind, *event in events:
         if kind == "mark":
             assert state.mark(*event) == naive.mark(*event)
@@ -111,7 +116,7 @@ def test_every_answer_equals_the_recomputation_after_every_event(day):
             terms = (scales[event[1]], returns[event[1]])
             try:
                 state.hold(*event, *terms)
-            except positions.PositionRefused:  # too large at the mark that stands
+            except PositionRefused:  # too large at the mark that stands
                 return
             naive.hold(*event, *terms)
         if positions.counters(state.address)["saturated"]:
@@ -135,7 +140,7 @@ def test_many_small_marks_over_a_larger_book_stay_exact():
         mark = instrument, int(mids[instrument]) - 50, int(mids[instrument]) + 50
         assert state.mark(*mark) is naive.mark(*mark) is True
         assert state.portfolio(0) == expected(naive, 0)
-    distribution = at(positions.distribution_of(state.address, 0), scenarios.DISTRIBUTION)
+    distribution = at(position_block.distribution_of(state.address, 0), scenarios.DISTRIBUTION)
     assert 0 < distribution.rebuilds < distribution.moves
     assert state.profits(0) == naive.profits(0)
 
@@ -163,7 +168,7 @@ def test_one_position_is_valued_at_the_mid_in_half_units():
     # 3 x 10.00025 = 30.00075 of currency = 300,007.5 money units: half to even is 300,008
     assert state.portfolio(0)[:2] == [300_008, 10_008]
     # exposure 3,000 cents; the worst return, -2 %, loses 60 cents = 6,000 money units (2^-24 off)
-    assert state.portfolio(0)[3:] == [6_000, 6_000, 1]
+    assert state.portfolio(0)[3:6] == [6_000, 6_000, 1]
 
 
 @pytest.mark.parametrize(("bid", "ask"), [(100_000, 100_001), (100_000, 100_003), (7, 8)])
@@ -186,16 +191,16 @@ def test_a_sign_flip_turns_the_worst_scenario_around():
     assert positions.var_99(state.address, 0) == 10_000
     state.hold(0, 2, 0, 0, 10_000, fixed(0.01, -0.02, 0.0))
     assert state.profits(0) == [0, 0, 0]
-    assert state.portfolio(0) == [0, 0, 0, 0, 0, 0]
+    assert state.portfolio(0) == [0, 0, 0, 0, 0, 0, 0]
 
 
 def test_a_zero_position_is_held_and_worth_nothing():
     state = one_held(quantity=0, cost=500)
     assert state.mark(2, 100, 102)
-    assert state.portfolio(0) == [0, -500, 0, 0, 0, 0]
-    assert positions.holds(state.address, 0, 2)
-    assert not positions.holds(state.address, 0, 1)
-    assert not positions.holds(state.address, 0, 99)
+    assert state.portfolio(0) == [0, -500, 0, 0, 0, 0, 0]
+    assert positions.is_concerned(state.address, 0, 2)
+    assert not positions.is_concerned(state.address, 0, 1)
+    assert not positions.is_concerned(state.address, 0, 99)
 
 
 def test_a_position_counts_from_its_first_mark():
@@ -229,7 +234,10 @@ def test_a_mark_too_high_for_a_position_keeps_its_value_and_is_counted():
     assert state.mark(2, 2**50, 2**50)
     assert state.portfolio(0) == before
     assert positions.counters(state.address)["saturated"] == 1
+    assert state.mark(2, 2**50, 2**51)
+    assert positions.stuck(state.address, 0) == 1  # once, however often it is marked
     assert state.mark(2, 100, 102)
+    assert positions.stuck(state.address, 0) == 0
     assert state.portfolio(0)[0] == 2**40 * 101
 
 
@@ -259,12 +267,41 @@ def test_no_sum_overflows_where_a_portfolio_reaches_its_bound():
     assert_same(state, naive)
 
 
+def test_what_a_parent_cannot_bear_its_child_does_not_take_either():
+    """Three books of which each is within the bound, and the desk over all is not."""
+    parents, returns = (3, 3, 3, -1), np.full(100, 2**31 - 1, np.int32)
+    state, naive = State(3, 4, 3, 100, parents=parents), Risk(4, 100, parents)
+    price = position_block.GROSS_LIMIT * 3 // 8 // 10**4 // 2**31  # one book: 3/8 of the bound
+    for book in range(3):
+        position = (book, book, 10**6 * (-1) ** book, 0, 10_000, returns)
+        state.hold(*position)
+        naive.hold(*position)
+        assert state.mark(book, price, price)
+    naive.mark(0, price, price)
+    naive.mark(1, price, price)
+    assert positions.counters(state.address)["saturated"] == 1
+    assert [int(positions.stuck(state.address, number)) for number in range(4)] == [0, 0, 1, 1]
+    assert [int(positions.unvalued(state.address, number)) for number in range(4)] == [0, 0, 1, 1]
+    assert_same(state, naive)
+
+
+def test_costs_are_summed_up_the_tree():
+    state = State(2, 3, 2, 3, parents=(2, 2, -1))
+    most = position_block.COST_LIMIT - 5
+    state.hold(0, 0, 1, most, 100, fixed(0.01, -0.02, 0.0))
+    state.hold(1, 1, 1, -5, 100, fixed(0.01, -0.02, 0.0))
+    with pytest.raises(PositionRefused, match="cost of 6"):
+        state.hold(1, 1, 1, 6, 100, fixed(0.01, -0.02, 0.0))
+    state.hold(0, 0, 1, most - 1, 100, fixed(0.01, -0.02, 0.0))
+    state.hold(1, 1, 1, 6, 100, fixed(0.01, -0.02, 0.0))
+
+
 def test_numbers_may_come_straight_from_records():
     state = State(70_000, 2_000, 1, 3)
     state.hold(1_999, 69_999, 10, 0, 10_000, fixed(0.01, -0.02, 0.0))
     price = np.int64(100_000)
     assert state.mark(np.int32(69_999), price, price)
-    assert positions.holds(state.address, np.uint16(1_999), np.int32(69_999))
+    assert positions.is_concerned(state.address, np.uint16(1_999), np.int32(69_999))
     assert state.portfolio(np.uint16(1_999))[:2] == [10**6, 10**6]
 
 
@@ -281,7 +318,7 @@ def test_the_same_marks_give_the_same_bytes_compiled_or_not():
         mid = 100_000 + int(draw() % 10_000)
         state.mark(int(draw() % 4), mid, mid + 1)
     digest = hashlib.blake2b(state.memory.tobytes(), digest_size=8).hexdigest()
-    assert digest == "540ff5c8eefeda10"
+    assert digest == "cc64c4bab49c6d6d"
 
 
 def test_the_block_is_position_independent():
@@ -337,4 +374,4 @@ def test_a_position_too_large_at_the_present_mark_is_refused_and_nothing_changes
 )
 def test_senseless_limits_are_refused(limits):
     with pytest.raises(PositionRefused, match="give a number from 1"):
-        positions.bytes_needed(Limits(*limits))
+        position_block.bytes_needed(Limits(*limits))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.joined import joint
 from workers.publish import Publisher, PublisherOptions
-from workers.records import RISK, TOP, TRADE, Book, empty
+from workers.records import RISK, TOP, TRADE, Book, Kept, empty
 from workers.sinks.json_lines import JsonLinesOptions
 from workers.sinks.parquet_file import ParquetOptions
 from workers.sinks.sink import SinkError
@@ -40,6 +40,7 @@ def book_records(count: int) -> np.ndarray:
 def risk_records(count: int) -> np.ndarray:
     records = empty(RISK, count)
     records["cause"], records["value"] = np.arange(count) + 1, 10_000
+    records["kind"] = Kept.RISK
     return records
 
 

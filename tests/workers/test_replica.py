@@ -23,7 +23,8 @@ from workers.instruments import Names
 from workers.records import TOP
 from workers.recovery import ASIDE, CHUNK, Pattern
 from workers.replica import Replica, shape_of
-from workers.risk import CsvScenarios, Portfolio, Risk, RiskOptions
+from workers.risk import Risk
+from workers.risk_options import CsvScenarios, Portfolio, RiskOptions
 from workers.stage import Stage
 
 EXAMPLES = 40 if compiled() else 3
@@ -43,7 +44,7 @@ BOTH = {HELD[0]: (100, 9.5), HELD[1]: (7, 2.0)}
 RISK = RiskOptions(
     portfolios=[
         Portfolio(name="both", positions=test_risk.holding(**BOTH)),
-        Portfolio(name="one", positions=test_risk.holding(**{HELD[3]: (-40, 20.0)})),
+        Portfolio(name="one", parent="both", positions=test_risk.holding(**{HELD[3]: (-40, 20.0)})),
     ],
     scenarios=test_risk.DAYS,
 )

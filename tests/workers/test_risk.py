@@ -8,17 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf.jit import compiled
+from tests.naive.pipeline import NaiveRisk, parents_by_name
 from tests.naive.risk import Risk as Naive
 from tests.workers.joined import joint, turn_until_finished
-from workers.kernels.positions import PRICE_LIMIT
-from workers.records import MONEY_SCALE, RISK, TOP, empty
+from workers.kernels.position_block import PRICE_LIMIT
+from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Measure, Standing, empty
 from workers.records import Book as Kind
-from workers.risk import (
-    CONVENTION,
+from workers.risk import CONVENTION, Risk
+from workers.risk_options import (
     CsvScenarios,
+    LimitOptions,
     Portfolio,
     Position,
-    Risk,
     RiskOptions,
     SyntheticScenarios,
     load_scenarios,
@@ -43,6 +44,19 @@ OPTIONS = RiskOptions(
     ],
     scenarios=DAYS,
 )
+LOW = LimitOptions(var_99=100.0, es_975=150.0, value=9_000.0, loss=20.0, warn=0.5)
+HIGH = LimitOptions(es_975=1e6, value=11_000.0, loss=1.0)
+TREE = RiskOptions(
+    portfolios=[
+        Portfolio(name="firm", limits=LOW),
+        Portfolio(name="book", parent="desk", positions=holding(AAA=(100, 99.5), BBB=(-40, 20.0))),
+        Portfolio(name="desk", parent="firm", limits=HIGH, positions=holding(AAA=(-30, 98.0))),
+        Portfolio(name="hedge", parent="desk", positions=holding(AAA=(-70, 99.0))),
+        Portfolio(name="alone", positions=holding(CCC=(1, 1.0), ZZZ=(5, 5.0))),
+        Portfolio(name="other", parent="firm", positions=holding(ZZZ=(5, 5.0), BBB=(1, 2.0))),
+    ],
+    scenarios=DAYS,
+)
 
 TOPS = st.tuples(
     st.sampled_from([Kind.TOP, Kind.TOP, Kind.TOP, Kind.LEVEL, Kind.TRADE, Kind.STATUS]),
@@ -63,9 +77,10 @@ def records_of(stream) -> np.ndarray:
 class Twin:
     """The same portfolios, computed from scratch for every answer."""
 
-    def __init__(self) -> None:
-        self.returns = load_scenarios(OPTIONS)
-        self.risk = Naive(len(OPTIONS.portfolios), DAYS.days)
+    def __init__(self, options: RiskOptions) -> None:
+        self.options = options
+        self.returns = load_scenarios(options)
+        self.risk = Naive(len(options.portfolios), DAYS.days, parents_by_name(options))
         self.marks: dict[int, int] = {}
         self.counts = dict.fromkeys(
             ("marks", "unchanged", "not_held", "one_sided", "refused", "passed_by"), 0
@@ -74,7 +89,7 @@ class Twin:
     def hold(self, instrument: int) -> None:
         """Positions join when their instrument is first met."""
         symbol = SYMBOLS[instrument]
-        for number, portfolio in enumerate(OPTIONS.portfolios):
+        for number, portfolio in enumerate(self.options.portfolios):
             position = portfolio.positions.get(symbol)
             if position and instrument not in self.risk.portfolios[number]:
                 cost = round(position.quantity * position.price * MONEY_SCALE)
@@ -89,7 +104,14 @@ class Twin:
             return []
         self.marks[instrument] = bid + ask
         assert self.risk.mark(instrument, bid, ask)
-        return [self.answer(n) for n, p in enumerate(self.risk.portfolios) if instrument in p]
+        numbers = range(len(self.options.portfolios))
+        return [self.answer(n) for n in numbers if self.risk.is_concerned(n, instrument)]
+
+    def unvalued(self, number: int) -> int:
+        """Positions without a mark, of instruments that were never met too."""
+        family = [self.options.portfolios[each] for each in self.risk.family(number)]
+        marked = {SYMBOLS[instrument] for instrument in self.marks}
+        return sum(symbol not in marked for each in family for symbol in each.positions)
 
     def fate(self, kind, instrument, bid, ask) -> str:
         if kind != Kind.TOP:
@@ -110,6 +132,22 @@ class Twin:
         )  # fmt: skip
 
 
+def all_records(options: RiskOptions, stream) -> bytes:
+    """What the twin of whole pipelines puts on the risk ring, limits included."""
+    names = {number: (symbol, 10_000) for number, symbol in enumerate(SYMBOLS)}
+    desk = NaiveRisk(options, names)
+    for number, top in enumerate(records_of(stream), 1):
+        top["sequence"] = number
+        desk.take(top)
+    return b"".join(desk.records)
+
+
+def standings_of(at, options: RiskOptions) -> list[int]:
+    """How every limit is stood to, by the board."""
+    rows = at.links.boards["portfolios"].all()[: len(options.portfolios)]
+    return [int(row["standing"][m]) for row in rows for m in Measure if row["limit"][m]]
+
+
 def stage_of(at, options=OPTIONS) -> Risk:
     at.name_instruments(SYMBOLS)
     stage = Risk(options, len(SYMBOLS), at.links)
@@ -118,36 +156,37 @@ def stage_of(at, options=OPTIONS) -> Risk:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(stream=st.lists(TOPS, max_size=30))
-def test_the_stage_says_what_risk_from_scratch_says(stream):
-    twin = Twin()
+@given(stream=st.lists(TOPS, max_size=30), options=st.sampled_from([OPTIONS, TREE]))
+def test_the_stage_says_what_risk_from_scratch_says(stream, options):
+    twin = Twin(options)
     expected = [(n, *answer) for n, top in enumerate(stream, 1) for answer in twin.take(*top)]
     with joint(Risk) as at:
-        stage = stage_of(at)
+        stage = stage_of(at, options)
         assert at.sources["book"].push(records_of(stream)) == len(stream)
         at.sources["book"].close()
         records = turn_until_finished(stage, at, "risk")["risk"]
         names = ("cause", "portfolio", "value", "pnl", "var_99", "es_975")
-        said = list(zip(*(records[name].tolist() for name in names), strict=True))
+        of_risk = records[records["kind"] == CONVENTION]
+        said = list(zip(*(of_risk[name].tolist() for name in names), strict=True))
         assert said == expected
+        assert records.tobytes() == all_records(options, stream)
         counters = at.counters("risk")
         assert {name: counters[name] for name in twin.counts} == twin.counts
         assert counters["received"] == len(stream)
         assert counters["published"] == len(records)
         assert at.balanced()
         assert (records["time_ns"] == 999 + records["cause"]).all()
-        assert set(records["kind"]) <= {CONVENTION}
-        for portfolio, row in enumerate(at.links.boards["portfolios"].all()[:3]):
-            mine = records[records["portfolio"] == portfolio]
-            assert row["name"].decode() == OPTIONS.portfolios[portfolio].name
-            if len(mine):
-                last = mine[-1]
+        standings = np.bincount(standings_of(at, options), minlength=4).tolist()
+        live = ("live_unknown", "live_ok", "live_warned", "live_breached")
+        assert [counters[name] for name in live] == standings
+        rows = at.links.boards["portfolios"].all()[: len(options.portfolios)]
+        for portfolio, row in enumerate(rows):
+            mine = of_risk[of_risk["portfolio"] == portfolio]
+            assert row["name"].decode() == options.portfolios[portfolio].name
+            assert row["parent"] == twin.risk.parents[portfolio]
+            assert row["unvalued"] == twin.unvalued(portfolio)
+            for last in mine[-1:]:
                 assert all(row[name] == last[name] for name in ("value", "pnl", "var_99", "es_975"))
-                marked = [number in twin.marks for number in twin.risk.portfolios[portfolio]]
-                held = len(OPTIONS.portfolios[portfolio].positions)
-                assert row["unvalued"] == held - sum(marked)
-            else:
-                assert row["unvalued"] == len(OPTIONS.portfolios[portfolio].positions)
         stage.close()
         assert at.targets["risk"].ended
 
@@ -169,6 +208,76 @@ def test_a_mark_by_hand():
         tail = Fraction(-(returns[0] + returns[1]) * 2 - returns[2], 5) / (1 << 24)
         assert int(record["es_975"]) == pytest.approx(float(tail * 100_010_000), rel=1e-6)
         assert record["sequence"] == 1
+
+
+def test_a_mark_goes_up_the_tree():
+    with joint(Risk) as at:
+        stage = stage_of(at, TREE)
+        at.sources["book"].push(records_of([(Kind.TOP, 0, 990_000, 990_200)]))
+        stage.turn(0)
+        records = at.took("risk")
+        assert records["index"].tolist() == [*range(len(records))]
+        records = records[records["kind"] == CONVENTION]
+        firm, book, desk, hedge = 0, 1, 2, 3
+        assert records["portfolio"].tolist() == [firm, book, desk, hedge]
+        assert set(records["cause"]) == {1}
+        assert records["value"].tolist() == [0, 100 * 990_100, 0, -70 * 990_100]
+        assert records["var_99"][[0, 2]].tolist() == [0, 0]  # 100 - 30 - 70: nothing can be lost
+        costs = [100 * 995_000, -30 * 980_000, -70 * 990_000]
+        assert records["pnl"].tolist() == [-sum(costs), 100 * 990_100 - costs[0], -sum(costs),
+                                           -70 * 990_100 - costs[2]]  # fmt: skip
+
+
+def test_a_portfolio_goes_through_its_limits():
+    """100 held at 99.50: loss limit 100.00, warned beyond 50.00; gross limit 10,000.00."""
+    limits = LimitOptions(value=10_000.0, loss=100.0, warn=0.5)
+    options = RiskOptions(
+        portfolios=[
+            Portfolio(name="p", limits=limits, positions=holding(AAA=(100, 99.5), BBB=(0, 0.0)))
+        ],
+        scenarios=DAYS,
+    )
+    marks = [(0, 995_000), (1, 10_000), (0, 990_000), (0, 989_999), (0, 985_000), (0, 984_999)]
+    marks += [(0, 999_999), (0, 1_000_001)]
+    with joint(Risk) as at:
+        stage = stage_of(at, options)
+        at.sources["book"].push(records_of([(Kind.TOP, number, mid, mid) for number, mid in marks]))
+        stage.turn(0)
+        records = at.took("risk")
+        changes = records[records["kind"] == Kept.LIMIT].view(LIMIT)
+        unknown, ok, warn, breach = Standing
+        said = [tuple(map(int, row)) for row in changes[["cause", "measure", "before", "after"]]]
+        assert said == [
+            # The first mark leaves BBB unmarked: unknown, as before, and nothing to tell.
+            (2, Measure.VALUE, unknown, warn),
+            (2, Measure.LOSS, unknown, ok),
+            (4, Measure.LOSS, ok, warn),  # 50.01; at 50.00 exactly it was not yet
+            (6, Measure.LOSS, warn, breach),  # 100.01
+            (7, Measure.LOSS, breach, ok),
+            (8, Measure.VALUE, warn, breach),  # 10,000.01
+        ]
+        assert changes["measured"][-1] == 100 * 1_000_001
+        assert changes["limit"][-1] == 10_000 * MONEY_SCALE
+        assert set(changes["doubtful"]) == {0}
+        counters = at.counters("risk")
+        assert (counters["warnings"], counters["breaches"]) == (2, 2)
+        assert (counters["live_breached"], counters["live_ok"]) == (1, 1)
+        assert counters["published"] == len(records) == 8 + 6
+
+
+def test_a_breach_is_one_though_positions_are_not_marked_yet():
+    limits = LimitOptions(value=1.0)
+    portfolio = Portfolio(
+        name="p", limits=limits, positions=holding(AAA=(100, 1.0), BBB=(1, 1.0), ZZZ=(1, 1.0))
+    )
+    with joint(Risk) as at:
+        stage = stage_of(at, RiskOptions(portfolios=[portfolio], scenarios=DAYS))
+        at.sources["book"].push(records_of([(Kind.TOP, 0, 10_000, 10_000)]))
+        stage.turn(0)
+        _, change = at.took("risk").view(LIMIT)
+        assert (int(change["before"]), int(change["after"])) == (Standing.UNKNOWN, Standing.BREACH)
+        assert int(change["doubtful"]) == 2
+        assert (int(change["index"]), int(change["kind"])) == (1, Kept.LIMIT)
 
 
 def test_a_full_ring_behind_holds_the_stage_back():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data import data_file
-from workers.kernels import positions, scenarios
-from workers.kernels.positions import Limits
+from workers.kernels import position_block, positions, scenarios
+from workers.kernels.position_block import Limits
 from workers.records import empty
 from workers.scenarios import load, to_fixed
 
@@ -108,9 +108,9 @@ def test_other_conventions_are_not_ours():
 def test_a_portfolio_marked_to_market_gives_the_same_as_its_returns():
     returns = sp500()[-1000:]
     limits = Limits(1, 1, 1, 1000)
-    state = empty(LINE, positions.bytes_needed(limits) // 64)
+    state = empty(LINE, position_block.bytes_needed(limits) // 64)
     address = state.ctypes.data
-    positions.create(address, limits)
+    position_block.create(address, limits)
     positions.hold(address, 0, 0, 10**6, 0, 10_000, to_fixed(returns))
     for mid in (2_400_000, 2_500_000):
         positions.mark(address, 0, mid - 100, mid + 100)

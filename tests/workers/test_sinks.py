@@ -24,7 +24,7 @@ from tests.naive.stored_rows import (
     parquet_rows,
     risk_records,
 )
-from workers.records import TOP, Book, empty
+from workers.records import TOP, Book, Kept, empty
 from workers.sinks.json_lines import JsonLines, JsonLinesOptions
 from workers.sinks.parquet_file import ParquetOptions
 from workers.sinks.sink import Run, SinkError
@@ -297,11 +297,18 @@ def test_lines_moved_away_are_not_written_again(tmp_path):
     assert stored("jsonl", tmp_path) == naive_rows({"book": records}, KINDS)
 
 
+def plain_risk(count):
+    """Records of a risk ring, none of which tells of a limit."""
+    records = risk_records(count, 1)
+    records["kind"] = Kept.RISK
+    return records
+
+
 def test_standard_output(capfd):
     sink = JsonLines(JsonLinesOptions(path="-", kinds=["risk"]))
     sink.open(RUN)
     assert (sink.resumable, sink.resume("risk")) == (False, 0)
-    sink.put("risk", risk_records(3, 1))
+    sink.put("risk", plain_risk(3))
     assert sink.flush() == {"risk": 3}
     sink.close()
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
@@ -322,5 +329,5 @@ def test_the_reader_of_standard_output_went_away():
     os.close(writing)
     os.close(reading)
     with pytest.raises(SinkError, match="standard output: Broken pipe; the reader"):
-        sink.put("risk", risk_records(3, 1))
+        sink.put("risk", plain_risk(3))
     sink.close()

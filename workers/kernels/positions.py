@@ -1,9 +1,5 @@
 """Positions of several portfolios in one block: marked to market, with P&L and historical risk.
 
-    address -> | STATE | i4 x instruments: the instrument's row, -1 where nobody holds it
-               | HELD x rows | PORTFOLIO x portfolios | POSITION x rows x portfolios
-               | i4 x rows x scenarios: returns | distribution x portfolios (see scenarios.py) |
-
 Everything on the way of a mark is an integer, rounded to the nearest with halves to even, so that
 a short position is worth exactly the negative of the long one:
 - mark = bid + ask: the mid in half price units, exact;
@@ -11,12 +7,14 @@ a short position is worth exactly the negative of the long one:
 - exposure = value / EXPOSURE_UNIT, in cents; profit in scenario s = sum of exposure x return[s];
 - value and P&L (value less cost) cover the positions that have a mark; `unvalued` counts others.
 
+A portfolio's figures cover the portfolios below it: a mark goes up the tree, and each portfolio
+that it concerns moves its distribution once, by what all positions below it moved together.
+
 Bounds, so that no sum can overflow: where a mark would take a position past its `highest_mark`, or
-its portfolio past GROSS_LIMIT (sum of |exposure| x the instrument's largest |return|), the
-position keeps its last value and `saturated` counts it.
+its portfolio or one above it past GROSS_LIMIT (sum of |exposure| x the instrument's largest
+|return|), the position keeps its last value, and is `stuck` and counted until one is taken again.
 """
 
-import ctypes
 import math
 from typing import NamedTuple
 
@@ -24,85 +22,31 @@ import numpy as np
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from ringbuf.record import record
 from workers.kernels import scenarios
-from workers.kernels.scenarios import EXPOSURE_UNIT, nearest, whole_lines
+from workers.kernels.position_block import (
+    COST_LIMIT,
+    COUNTERS,
+    GROSS_LIMIT,
+    HELD,
+    PORTFOLIO,
+    POSITION,
+    PRICE_LIMIT,
+    PRODUCT_LIMIT,
+    ROW,
+    ROW_SIZE,
+    SMALLEST_WEIGHT,
+    STATE,
+    PositionRefused,
+    check_range,
+    distribution_of,
+    held_of,
+    portfolio_of,
+    position_of,
+    returns_of,
+    row_of,
+)
+from workers.kernels.scenarios import EXPOSURE_UNIT, nearest
 from workers.records import MONEY_SCALE
-
-GROSS_LIMIT = scenarios.PROFIT_LIMIT - 1  # no profit in any scenario is larger than this
-PRODUCT_LIMIT = 1 << 60  # for |quantity| x mark x multiplier
-PRICE_LIMIT = 1 << 60  # for a bid, an ask, a price scale: a sum of two still fits
-COST_LIMIT = 1 << 61  # for the costs of one portfolio together, money units
-SMALLEST_WEIGHT = 1 << 10  # bounds sums of values where an instrument's returns are all near zero
-MAX_PORTFOLIOS = 1 << 16  # a portfolio travels as u2
-
-STATE = record(
-    [
-        ("bytes", "i8"),  # of the whole block
-        ("instruments", "i8"),
-        ("portfolios", "i8"),
-        ("held", "i8"),  # room for rows
-        ("scenarios", "i8"),
-        ("rows", "i8"),  # in use
-        ("rows_at", "i8"),  # bytes from here to each pool
-        ("held_at", "i8"),
-        ("portfolios_at", "i8"),
-        ("positions_at", "i8"),
-        ("returns_at", "i8"),
-        ("returns_size", "i8"),  # bytes of one row of returns
-        ("distributions_at", "i8"),
-        ("distribution_size", "i8"),
-        ("marks", "i8"),  # accepted
-        ("unheld", "i8"),  # nobody holds the instrument
-        ("one_sided", "i8"),  # bid or ask empty: the previous mark stays
-        ("refused", "i8"),  # a price beyond PRICE_LIMIT: the previous mark stays
-        ("saturated", "i8"),  # positions that kept their value because of a bound
-    ]
-)
-ROW = record([("row", "i4")])
-HELD = record(
-    [
-        ("mark", "i8"),  # bid + ask, 0 before the first
-        ("multiplier", "i8"),  # money units = quantity x mark x multiplier / divisor
-        ("divisor", "i8"),
-        ("weight", "i8"),  # the largest |return|, at least SMALLEST_WEIGHT
-        ("instrument", "i8"),
-    ]
-)
-PORTFOLIO = record(
-    [
-        ("value", "i8"),
-        ("cost", "i8"),
-        ("gross", "i8"),  # sum of |exposure| x weight
-        ("unvalued", "i8"),  # positions without a mark yet
-    ]
-)
-POSITION = record(
-    [
-        ("quantity", "i8"),
-        ("cost", "i8"),  # money units paid for all of it, negative for a short position
-        ("value", "i8"),
-        ("exposure", "i8"),
-        ("highest_mark", "i8"),  # 0 where the portfolio does not hold the instrument
-        ("valued", "i8"),
-    ]
-)
-ROW_SIZE, HELD_SIZE = ROW.itemsize, HELD.itemsize
-PORTFOLIO_SIZE, POSITION_SIZE = PORTFOLIO.itemsize, POSITION.itemsize
-COUNTERS = ("marks", "unheld", "one_sided", "refused", "saturated")
-
-
-class PositionRefused(ValueError):
-    """A position that the state cannot take: the message says why and how to mend it."""
-
-
-class Limits(NamedTuple):
-    """What the block has room for; `scenarios` is how many each row of returns has, exactly."""
-
-    instruments: int  # instruments are numbered from 0 to this
-    portfolios: int
-    held: int  # distinct instruments that any portfolio holds
-    scenarios: int
 
 
 class Terms(NamedTuple):
@@ -112,51 +56,6 @@ class Terms(NamedTuple):
     divisor: int
     weight: int
     returns: np.ndarray
-
-
-def layout(limits: Limits) -> dict[str, int]:
-    """Offsets of the pools, sizes of their entries, and the size of the whole."""
-    highest = (1 << 31, MAX_PORTFOLIOS, 1 << 31, scenarios.MAX_SCENARIOS)
-    for name, limit, most in zip(limits._fields, limits, highest, strict=True):
-        check_range(name, limit, 1, most)
-    returns_size = whole_lines(4 * limits.scenarios)
-    distribution_size = scenarios.bytes_needed(limits.scenarios)
-    sizes = {
-        "rows_at": ROW_SIZE * limits.instruments,
-        "held_at": HELD_SIZE * limits.held,
-        "portfolios_at": PORTFOLIO_SIZE * limits.portfolios,
-        "positions_at": POSITION_SIZE * limits.held * limits.portfolios,
-        "returns_at": returns_size * limits.held,
-        "distributions_at": distribution_size * limits.portfolios,
-    }
-    offsets, end = {}, whole_lines(STATE.itemsize)
-    for name, size in sizes.items():
-        offsets[name] = end
-        end += whole_lines(size)
-    entries = {"returns_size": returns_size, "distribution_size": distribution_size}
-    return {"bytes": end, **offsets, **entries}
-
-
-def check_range(name: str, number: int, low: int, high: int) -> None:
-    """Refuse a number outside its range, with PositionRefused."""
-    if not low <= number <= high:
-        raise PositionRefused(f"{name} = {number}: give a number from {low} to {high}")
-
-
-def bytes_needed(limits: Limits) -> int:
-    """The size of the block."""
-    return layout(limits)["bytes"]
-
-
-def create(address: int, limits: Limits) -> None:
-    """Lay out an empty state in `bytes_needed(limits)` bytes that start on a cache line."""
-    fields = {**limits._asdict(), **layout(limits)}
-    ctypes.memset(address, 0, fields["bytes"])
-    ctypes.memset(address + fields["rows_at"], 0xFF, ROW_SIZE * limits.instruments)
-    for name, number in fields.items():
-        setattr(at(address, STATE), name, number)
-    for portfolio in range(limits.portfolios):
-        scenarios.create(distribution_of(address, portfolio), limits.scenarios)
 
 
 def hold(
@@ -186,10 +85,27 @@ def hold(
     elif header.rows == header.held:
         raise PositionRefused(f"{header.held} instruments are held already: raise `held`")
     highest = highest_mark(quantity, terms)
-    if not highest or abs(cost_money) > COST_LIMIT // int(header.held):
+    if not highest or not bears_cost(address, row, portfolio, cost_money):
         raise PositionRefused(f"quantity {quantity} at a cost of {cost_money} is too large")
     row = row if row >= 0 else open_row(address, instrument, terms)
     place(address, row, portfolio, (quantity, cost_money, highest))
+
+
+def lineage(address: int, portfolio: int) -> list[int]:
+    """A portfolio and those above it, the nearest first."""
+    line = [portfolio]
+    while (parent := int(at(portfolio_of(address, line[-1]), PORTFOLIO).parent)) >= 0:
+        line.append(parent)
+    return line
+
+
+def bears_cost(address: int, row: int, portfolio: int, cost_money: int) -> bool:
+    """Whether a position at this cost, in place of the one before, can be summed up the tree."""
+    more = abs(int(cost_money))
+    if row >= 0:
+        more -= abs(int(at(position_of(address, row, portfolio), POSITION).cost))
+    books = (at(portfolio_of(address, each), PORTFOLIO) for each in lineage(address, portfolio))
+    return all(int(book.committed) + more <= COST_LIMIT for book in books)
 
 
 def terms_of(header: np.record, price_scale: int, returns_row: np.ndarray) -> Terms:
@@ -245,17 +161,22 @@ def open_row(address: int, instrument: int, terms: Terms) -> int:
 def place(address: int, row: int, portfolio: int, wanted: tuple[int, int, int]) -> None:
     """Write quantity, cost and highest mark; undo it where the portfolio cannot bear it."""
     position = at(position_of(address, row, portfolio), POSITION)
-    book = at(portfolio_of(address, portfolio), PORTFOLIO)
     before = int(position.quantity), int(position.cost), int(position.highest_mark)
-    valued = bool(position.valued)
+    valued, is_new = bool(position.valued), not position.highest_mark
     position.quantity, position.cost, position.highest_mark = wanted
     if at(held_of(address, row), HELD).mark and not revalue(address, row, portfolio):
         position.quantity, position.cost, position.highest_mark = before
         raise PositionRefused(f"portfolio {portfolio} would grow too large: see GROSS_LIMIT")
-    if valued:
-        book.cost += wanted[1] - before[1]
-    elif not before[2]:
-        book.unvalued += 1
+    settle(address, row)
+    for each in lineage(address, portfolio):
+        book = at(portfolio_of(address, each), PORTFOLIO)
+        book.committed += abs(wanted[1]) - abs(before[1])
+        if valued:
+            book.cost += wanted[1] - before[1]
+        elif is_new:
+            book.unvalued += 1
+        if is_new and each != portfolio:
+            at(position_of(address, row, each), POSITION).below += 1
 
 
 def counters(address: int) -> dict[str, int]:
@@ -284,40 +205,94 @@ def mark(state, instrument, bid, ask):
         held = at(position_of(state, row, portfolio), POSITION).highest_mark > 0
         if held and not revalue(state, row, portfolio):
             header.saturated += 1
+            stick(state, row, portfolio)
+    settle(state, row)
     return True
 
 
 @kernel
 def revalue(state, row, portfolio):
-    """Value a position at its instrument's mark; False where a bound keeps its last value."""
+    """Value a position at its instrument's mark; False where a bound keeps its last value.
+
+    What the distributions are to get for it waits for `settle`.
+    """
     held = at(held_of(state, row), HELD)
     position = at(position_of(state, row, portfolio), POSITION)
-    book = at(portfolio_of(state, portfolio), PORTFOLIO)
     if held.mark > position.highest_mark:
         return False
     value = nearest(position.quantity * held.mark * held.multiplier, held.divisor)
     exposure = nearest(value, EXPOSURE_UNIT)
-    gross = book.gross + (abs(exposure) - abs(position.exposure)) * held.weight
-    if gross > GROSS_LIMIT:
+    gross = (abs(exposure) - abs(position.exposure)) * held.weight
+    if not has_room(state, portfolio, gross):
         return False
-    if not position.valued:
-        position.valued = 1
-        book.unvalued -= 1
-        book.cost += position.cost
-    delta = exposure - position.exposure
-    book.gross = gross
-    book.value += value - position.value
+    carry(state, row, portfolio, value, exposure)
     position.value, position.exposure = value, exposure
-    if delta != 0:
-        scenarios.move(distribution_of(state, portfolio), returns_of(state, row), delta)
+    position.valued, position.stuck = 1, 0
     return True
 
 
 @kernel
-def holds(state, portfolio, instrument):
-    """Whether a portfolio holds an instrument, be it with quantity 0."""
+def has_room(state, portfolio, gross):
+    """Whether a portfolio and all above it can take so much more."""
+    each = int(portfolio)
+    while each >= 0:
+        book = at(portfolio_of(state, each), PORTFOLIO)
+        if book.gross + gross > GROSS_LIMIT:
+            return False
+        each = book.parent
+    return True
+
+
+@kernel
+def carry(state, row, portfolio, value, exposure):
+    """Have a portfolio and all above it count a position's new value in place of the old."""
+    position = at(position_of(state, row, portfolio), POSITION)
+    gross = (abs(exposure) - abs(position.exposure)) * at(held_of(state, row), HELD).weight
+    notional = abs(value) - abs(position.value)
+    fresh = 1 - position.valued
+    each = int(portfolio)
+    while each >= 0:
+        book = at(portfolio_of(state, each), PORTFOLIO)
+        book.value += value - position.value
+        book.cost += fresh * position.cost
+        book.gross += gross
+        book.notional += notional
+        book.unvalued -= fresh
+        book.stuck -= position.stuck
+        book.pending += exposure - position.exposure
+        each = book.parent
+
+
+@kernel
+def stick(state, row, portfolio):
+    """Have a portfolio and all above it know that a position's value is an old one."""
+    position = at(position_of(state, row, portfolio), POSITION)
+    each = int(portfolio)
+    while each >= 0:
+        book = at(portfolio_of(state, each), PORTFOLIO)
+        book.stuck += 1 - position.stuck
+        each = book.parent
+    position.stuck = 1
+
+
+@kernel
+def settle(state, row):
+    """Move the distributions of all portfolios whose exposure to an instrument changed."""
+    for portfolio in range(at(state, STATE).portfolios):
+        book = at(portfolio_of(state, portfolio), PORTFOLIO)
+        if book.pending != 0:
+            scenarios.move(distribution_of(state, portfolio), returns_of(state, row), book.pending)
+            book.pending = 0
+
+
+@kernel
+def is_concerned(state, portfolio, instrument):
+    """Whether a portfolio, or one below it, holds an instrument."""
     row = row_of(state, instrument)
-    return row >= 0 and at(position_of(state, row, portfolio), POSITION).highest_mark > 0
+    if row < 0:
+        return False
+    position = at(position_of(state, row, portfolio), POSITION)
+    return position.highest_mark > 0 or position.below > 0
 
 
 @kernel
@@ -340,6 +315,18 @@ def unvalued(state, portfolio):
 
 
 @kernel
+def notional(state, portfolio):
+    """Sum of the absolute values of the valued positions, money units."""
+    return at(portfolio_of(state, portfolio), PORTFOLIO).notional
+
+
+@kernel
+def stuck(state, portfolio):
+    """How many positions keep an old value because a bound was reached."""
+    return at(portfolio_of(state, portfolio), PORTFOLIO).stuck
+
+
+@kernel
 def var_99(state, portfolio):
     """Historical value at risk at 99 %, money units, a loss is positive."""
     return at(distribution_of(state, portfolio), scenarios.DISTRIBUTION).value_at_risk
@@ -355,46 +342,3 @@ def es_975(state, portfolio):
 def worst_scenario(state, portfolio):
     """The scenario with the lowest profit, the first of equals."""
     return at(distribution_of(state, portfolio), scenarios.DISTRIBUTION).worst
-
-
-@kernel
-def row_of(state, instrument):
-    """The row of an instrument, -1 where nobody holds it or the number is unknown."""
-    header = at(state, STATE)
-    if instrument < 0 or instrument >= header.instruments:
-        return -1
-    return int(at(state + int(header.rows_at) + int(instrument) * ROW_SIZE, ROW).row)
-
-
-@kernel
-def held_of(state, row):
-    """Address of the record of a held instrument."""
-    return state + int(at(state, STATE).held_at) + row * HELD_SIZE
-
-
-@kernel
-def portfolio_of(state, portfolio):
-    """Address of a portfolio's record."""
-    return state + int(at(state, STATE).portfolios_at) + int(portfolio) * PORTFOLIO_SIZE
-
-
-@kernel
-def position_of(state, row, portfolio):
-    """Address of what a portfolio holds of a row's instrument."""
-    header = at(state, STATE)
-    index = row * header.portfolios + int(portfolio)
-    return state + int(header.positions_at + index * POSITION_SIZE)
-
-
-@kernel
-def returns_of(state, row):
-    """Address of a row of returns."""
-    header = at(state, STATE)
-    return state + int(header.returns_at + row * header.returns_size)
-
-
-@kernel
-def distribution_of(state, portfolio):
-    """Address of a portfolio's distribution of profits."""
-    header = at(state, STATE)
-    return state + int(header.distributions_at + int(portfolio) * header.distribution_size)

@@ -6,9 +6,11 @@ from workers.sinks.tables import (
     EVENTS,
     GROUPS,
     LIQUIDITIES,
+    MEASURES,
     NOBODY,
     REASONS,
     SIDES,
+    STANDINGS,
     STATES,
     VENUES,
     WHYS,
@@ -44,6 +46,8 @@ NAMED = {
     Shown.LIQUIDITY: LIQUIDITIES,
     Shown.WHY: WHYS,
     Shown.TRADED: AUCTIONS,
+    Shown.MEASURE: MEASURES,
+    Shown.STANDING: STANDINGS,
 }
 _EACH_REASON = ", ".join(
     f"CASE WHEN {{0}} & {bit} <> 0 THEN '{name}' END" for bit, name in REASONS.items()

@@ -15,6 +15,7 @@ from workers.records import (
     CONSOLIDATED,
     FLOW,
     LEVEL,
+    LIMIT,
     QUOTE,
     REPORT,
     RISK,
@@ -23,7 +24,9 @@ from workers.records import (
     WHOLE,
     Event,
     Mark,
+    Measure,
     Side,
+    Standing,
     State,
 )
 
@@ -51,6 +54,8 @@ class Shown(IntEnum):
     WHY = 18  # asked, ioc, expired, ...
     REASONS = 19  # off_tick position ...: every bit of Reject
     TRADED = 20  # of an auction: indicated, traded
+    MEASURE = 21  # var_99, es_975, value, loss
+    STANDING = 22  # unknown, ok, warn, breach
 
 
 class Column(NamedTuple):
@@ -93,6 +98,8 @@ VENUES, NOBODY = NONE, NONE  # bits of CONSOLIDATED.state that count; the place 
 LIQUIDITIES = ("", *(one.name.lower() for one in Liquidity))
 WHYS = tuple(why.name.lower() for why in Why)
 AUCTIONS = ("indicated", "traded")
+MEASURES = tuple(measure.name.lower() for measure in Measure)
+STANDINGS = tuple(standing.name.lower() for standing in Standing)
 REASONS = {int(reason): reason.name.lower() for reason in Reject}
 EVENTS = ("", *(event.name.lower() for event in Event))
 
@@ -174,6 +181,15 @@ _RISK = (
     Column("var_99", "var_99", Shown.MONEY),
     Column("es_975", "es_975", Shown.MONEY),
 )
+_LIMITS = (
+    Column("portfolio", "portfolio"),
+    Column("measure", "measure", Shown.MEASURE),
+    Column("before", "before", Shown.STANDING),
+    Column("after", "after", Shown.STANDING),
+    Column("measured", "measured", Shown.MONEY),
+    Column("limit", "limit", Shown.MONEY),
+    Column("doubtful", "doubtful"),
+)
 
 # By the name of the layout on its ring (workers.records.BOOK_RING, RISK_RING).
 TABLES = {
@@ -213,6 +229,7 @@ TABLES = {
     "triggered": Table("triggered", REPORT, (*_ORIGIN, *_ORDER, _LIMIT, _LEFT)),
     "auction": Table("auctions", AUCTION, (*_ORIGIN, *_AUCTIONS)),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
+    "limit": Table("limits", LIMIT, (*_ORIGIN, *_LIMITS)),
 }
 
 
@@ -221,7 +238,7 @@ def reasons_text(reasons: int) -> str:
     return " ".join(name for bit, name in REASONS.items() if reasons & bit)
 
 
-DEFAULT_KINDS = ("top", "trade", "risk")
+DEFAULT_KINDS = ("top", "trade", "risk", "limit")
 
 
 def check_interval(conflate_ms: float | None) -> None:

@@ -11,8 +11,10 @@ from workers.sinks.tables import (
     AUCTIONS,
     GROUPS,
     LIQUIDITIES,
+    MEASURES,
     NOBODY,
     SIDES,
+    STANDINGS,
     STATES,
     VENUES,
     WHYS,
@@ -85,5 +87,7 @@ SHAPES: dict[Shown, Callable[[np.ndarray, Scales], list]] = {
     Shown.LIQUIDITY: lambda values, _: named(values, LIQUIDITIES),
     Shown.WHY: lambda values, _: named(values, WHYS),
     Shown.TRADED: lambda values, _: named(values, AUCTIONS),
+    Shown.MEASURE: lambda values, _: named(values, MEASURES),
+    Shown.STANDING: lambda values, _: named(values, STANDINGS),
     Shown.REASONS: lambda values, _: list(map(reasons_text, values.tolist())),
 }

@@ -1,0 +1,117 @@
+"""Portfolios: what of their configuration will not do, and their trees as people read them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.shape import near
+from workers.records import MONEY_SCALE, Standing
+from workers.risk_options import LimitOptions, Portfolio, RiskOptions, answers_most
+from workers.sinks.tables import MEASURES, STANDINGS
+
+ANSWERS_MAX = 255  # the answers to one mark are numbered in one byte
+NAME_BYTES = 32  # of a portfolio, on its board
+COST_MAX = 10**12  # currency, of one position
+LIMIT_MIN = 1 / MONEY_SCALE  # currency: what can be told from nothing
+INDENT = "  "
+NO_LIMITS = "-"
+
+
+def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:
+    """Everything wrong with them that their types do not say; ring: what the risk ring holds."""
+    portfolios = options.portfolios
+    names = [portfolio.name for portfolio in portfolios]
+    problems = [
+        f"risk.portfolios: {name!r} stands there twice; names must differ"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    most = min(ANSWERS_MAX, ring)
+    if len(portfolios) > most:
+        problems.append(f"risk.portfolios: {len(portfolios)} of them; give at most {most}")
+    elif (limits := answers_most(options) - len(portfolios)) > most - len(portfolios):
+        problems.append(
+            f"risk.portfolios: {len(portfolios)} of them with {limits} limits; give at most {most} "
+            "altogether"
+        )
+    parents = {portfolio.parent for portfolio in portfolios}
+    if not problems:
+        problems += _parent_faults(portfolios)
+    for number, portfolio in enumerate(portfolios):
+        where = f"risk.portfolios[{number}]"
+        if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
+            problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
+        if not portfolio.positions and portfolio.name not in parents:
+            problems.append(
+                f"{where}.positions: {portfolio.name!r} has none, and is no portfolio's parent; "
+                "give one"
+            )
+        problems += _limit_faults(f"{where}.limits", portfolio.limits)
+        for symbol, position in portfolio.positions.items():
+            if not abs(position.quantity * position.price) <= COST_MAX:
+                problems.append(
+                    f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
+                    f"amount; give at most {COST_MAX:,} altogether"
+                )
+    return problems
+
+
+def _limit_faults(where: str, limits: LimitOptions) -> list[str]:
+    problems = [
+        f"{where}.{measure.name.lower()}: {most} is no limit; give more than 0, at most "
+        f"{COST_MAX:,}, or leave it out"
+        for measure, most in limits.amounts().items()
+        if not LIMIT_MIN <= most <= COST_MAX
+    ]
+    if not 0 < limits.warn <= 1:
+        problems.append(f"{where}.warn: {limits.warn} is no share; give more than 0, at most 1")
+    return problems
+
+
+def _parent_faults(portfolios: list[Portfolio]) -> list[str]:
+    """Parents that are not there, and portfolios that are above themselves: one line a circle."""
+    parents = {portfolio.name: portfolio.parent for portfolio in portfolios}
+    problems: list[str] = []
+    told: set[str] = set()
+    for number, (name, wanted) in enumerate(parents.items()):
+        where = f"risk.portfolios[{number}].parent"
+        if wanted is not None and wanted not in parents:
+            known = parents.keys() - {name}
+            mend = near(wanted, known) if known else "leave the parent out"
+            problems.append(f"{where}: there is no portfolio {wanted!r}; {mend}")
+        line = [name]
+        while (parent := parents.get(line[-1])) is not None and parent not in line:
+            line.append(parent)
+        if parent == name and not told & {*line}:
+            told |= {*line}
+            circle = " below ".join(map(repr, [*line, name]))
+            problems.append(f"{where}: {circle}: a circle; give one of them no parent")
+    return problems
+
+
+def tree(parents: Sequence[int]) -> list[tuple[int, int]]:
+    """(number, how deep) of all portfolios, each right above those below it, in their order."""
+    below: dict[int, list[int]] = {}
+    for number, parent in enumerate(parents):
+        below.setdefault(parent, []).append(number)
+    found, waiting = [], [(number, 0) for number in reversed(below.get(-1, []))]
+    while waiting:
+        number, depth = waiting.pop()
+        found.append((number, depth))
+        waiting += [(child, depth + 1) for child in reversed(below.get(number, []))]
+    return found
+
+
+def indented(names: Sequence[str], parents: Sequence[int]) -> list[tuple[int, str]]:
+    """(number, name) of all portfolios as `tree` orders them, names set in by depth."""
+    return [(number, INDENT * depth + names[number]) for number, depth in tree(parents)]
+
+
+def limits_text(row: np.record) -> str:
+    """How a portfolio stands to its limits, the worst first: "breach var_99, warn loss"."""
+    words = [
+        (-standing, f"{STANDINGS[standing]} {MEASURES[measure]}")
+        for measure, standing in enumerate(row["standing"].tolist())
+        if row["limit"][measure] and standing != Standing.OK
+    ]
+    none = NO_LIMITS if not row["limit"].any() else STANDINGS[Standing.OK]
+    return ", ".join(word for _, word in sorted(words)) or none

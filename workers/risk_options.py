@@ -1,0 +1,128 @@
+"""What the risk stage is told: whose risk, and over which scenarios."""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from ringbuf.record import layout_text
+from workers import scenarios as history
+from workers.kernels import position_block
+from workers.kernels.position_block import ancestors
+from workers.kernels.scenarios import DISTRIBUTION
+from workers.records import Measure
+
+# The records of its state: a snapshot of others is of no use.
+LAYOUTS = {
+    "state": (-1, position_block.STATE),
+    "held": (-1, position_block.HELD),
+    "portfolio": (-1, position_block.PORTFOLIO),
+    "position": (-1, position_block.POSITION),
+    "distribution": (-1, DISTRIBUTION),
+}
+
+
+class CsvScenarios(
+    msgspec.Struct, tag="csv", tag_field="kind", forbid_unknown_fields=True, kw_only=True
+):
+    """Daily simple returns from a file: a header of symbols, one row a day."""
+
+    path: str
+
+
+class SyntheticScenarios(
+    msgspec.Struct, tag="synthetic", tag_field="kind", forbid_unknown_fields=True, kw_only=True
+):
+    """Made-up returns of a seeded one-factor model with fat tails: for demos and benches."""
+
+    days: int = 1000
+    seed: int = 7
+
+
+class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a portfolio holds of an instrument."""
+
+    quantity: int  # lots; negative: short
+    price: float  # average price paid, in currency
+
+
+class LimitOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a portfolio with all that is below it may reach, in currency; None: no limit."""
+
+    var_99: float | None = None
+    es_975: float | None = None
+    value: float | None = None  # gross: the sum of its positions' values without their signs
+    loss: float | None = None  # since the positions were paid for
+    warn: float = 0.8  # from beyond this share of a limit on it is warned
+
+    def amounts(self) -> dict[Measure, float]:
+        """The limits that there are."""
+        named = {measure: getattr(self, measure.name.lower()) for measure in Measure}
+        return {measure: most for measure, most in named.items() if most is not None}
+
+
+class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Positions by symbol; its figures cover those of the portfolios below it, too."""
+
+    name: str
+    parent: str | None = None  # the portfolio above it: of a book its desk, of a desk the firm
+    positions: dict[str, Position] = {}
+    limits: LimitOptions = msgspec.field(default_factory=LimitOptions)
+
+
+class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Whose risk, and over which scenarios."""
+
+    portfolios: list[Portfolio] = []
+    scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
+    convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
+
+
+def symbols_of(options: RiskOptions) -> list[str]:
+    """Every symbol that any portfolio holds, sorted."""
+    return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
+
+
+def parents_of(options: RiskOptions) -> list[int]:
+    """The number of each portfolio's parent, -1 where it has none; all names must be known."""
+    number = {portfolio.name: place for place, portfolio in enumerate(options.portfolios)}
+    parents = [portfolio.parent for portfolio in options.portfolios]
+    return [-1 if parent is None else number[parent] for parent in parents]
+
+
+def answers_most(options: RiskOptions) -> int:
+    """How many records one mark can give: one of each portfolio, and one of each limit."""
+    return sum(1 + len(portfolio.limits.amounts()) for portfolio in options.portfolios)
+
+
+def counts_below(options: RiskOptions) -> list[int]:
+    """How many positions each portfolio and those below it have."""
+    parents = parents_of(options)
+    counts = [0] * len(parents)
+    for number, portfolio in enumerate(options.portfolios):
+        for each in (number, *ancestors(parents, number)):
+            counts[each] += len(portfolio.positions)
+    return counts
+
+
+def shape_of(options: RiskOptions) -> str:
+    """Whose risk, and over which scenarios, down to the bytes of their file."""
+    digest = hashlib.blake2b(msgspec.json.encode(options), digest_size=8)
+    digest.update(layout_text(LAYOUTS).encode())
+    if isinstance(options.scenarios, CsvScenarios) and options.portfolios:
+        for returns in load_scenarios(options).values():
+            digest.update(returns.tobytes())
+    return digest.hexdigest()
+
+
+def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
+    """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing."""
+    wanted = symbols_of(options)
+    if isinstance(options.scenarios, CsvScenarios):
+        found = history.load(options.scenarios.path, wanted)
+    else:
+        found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
+    fixed = history.to_fixed(found.returns)
+    column = {symbol: number for number, symbol in enumerate(found.symbols)}
+    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in wanted}
