@@ -48,7 +48,7 @@ LIMITS = orderbook.Limits(orders=32, levels=16, instruments=2)
 HOLDINGS = position_block.Limits(instruments=2, portfolios=3, held=2, scenarios=16)
 PARENTS = (2, 2, -1)
 RISK_MOST = HOLDINGS.portfolios + 1  # one of them has a limit
-INTERVAL_NS = 7
+INTERVAL_NS = 4
 
 
 class Pattern(NamedTuple):
