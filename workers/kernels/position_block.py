@@ -58,6 +58,7 @@ HELD = record(
         ("divisor", "i8"),
         ("weight", "i8"),  # the largest |return|, at least SMALLEST_WEIGHT
         ("instrument", "i8"),
+        ("reach", "i8"),  # the most that |quantity| x mark x multiplier may be
     ]
 )
 # Each counts what lies below it, too.

@@ -84,7 +84,9 @@ def hold(
         check_same(address, row, terms)
     elif header.rows == header.held:
         raise PositionRefused(f"{header.held} instruments are held already: raise `held`")
-    highest = highest_mark(quantity, terms)
+    highest = 0
+    if abs(quantity) <= PRODUCT_LIMIT:  # and so a word
+        highest = int(highest_mark(int(quantity), terms.multiplier, reach_of(terms)))
     if not highest or not bears_cost(address, row, portfolio, cost_money):
         raise PositionRefused(f"quantity {quantity} at a cost of {cost_money} is too large")
     row = row if row >= 0 else open_row(address, instrument, terms)
@@ -136,13 +138,21 @@ def returns_at(address: int, row: int) -> np.ndarray:
     ]
 
 
-def highest_mark(quantity: int, terms: Terms) -> int:
-    """The highest mark whose value and exposure fit; 0 where not even the lowest does."""
-    if not quantity:
-        return 2 * PRICE_LIMIT
+def reach_of(terms: Terms) -> int:
+    """The most that |quantity| x mark x multiplier may be, so that value and exposure fit."""
     most_value = (PRODUCT_LIMIT // terms.weight - 1) * EXPOSURE_UNIT
-    product = min(PRODUCT_LIMIT, most_value * terms.divisor)
-    return min(product // (abs(int(quantity)) * terms.multiplier), 2 * PRICE_LIMIT)
+    return min(PRODUCT_LIMIT, most_value * terms.divisor)
+
+
+@kernel
+def highest_mark(quantity, multiplier, reach):
+    """The highest mark whose value and exposure fit; 0 where not even the lowest does."""
+    size = abs(quantity)
+    if size == 0:
+        return 2 * PRICE_LIMIT
+    if size > reach // multiplier:
+        return 0
+    return min(reach // (size * multiplier), 2 * PRICE_LIMIT)
 
 
 def open_row(address: int, instrument: int, terms: Terms) -> int:
@@ -152,6 +162,7 @@ def open_row(address: int, instrument: int, terms: Terms) -> int:
     held = at(held_of(address, row), HELD)
     held.instrument = instrument
     held.multiplier, held.divisor, held.weight = terms.multiplier, terms.divisor, terms.weight
+    held.reach = reach_of(terms)
     returns_at(address, row)[:] = terms.returns
     at(address + int(header.rows_at) + instrument * ROW_SIZE, ROW).row = row
     header.rows = row + 1
