@@ -60,6 +60,7 @@ PRINTED = {
     "accepted": "sequence time symbol side left price order_id cause",
     "rejected": "sequence time symbol side order_id reasons cause",
     "fill": "sequence time symbol side quantity price order_id left liquidity",
+    "execution": "sequence time symbol side quantity price order_id account liquidity",
     "canceled": "sequence time symbol side quantity price order_id why cause",
     "replaced": "sequence time symbol side left price order_id why cause",
     "triggered": "sequence time symbol side left price order_id cause",
@@ -81,7 +82,7 @@ WIDTHS = {
     "bid_venue": 2, "ask_venue": 2, "volatility": 10, "start": 18,
     "open": 9, "high": 9, "low": 9, "close": 9,
     "left": 8, "surplus": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
-    "following": 9,
+    "following": 9, "account": 7,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
     "measure": 7, "before": 7, "after": 7, "measured": 12, "limit": 12, "doubtful": 8,
 }  # fmt: skip
@@ -90,7 +91,7 @@ HEADERS = {
     **{f"{side}_venue": "by" for side in ("bid", "ask")},
 }
 UNCOUNTED = (Event.DIRECTORY, Event.CHECK)  # events whose quantity is none
-IDENTIFIERS = {"sequence", "cause", "order_id", "other_id", "match_id", "instrument"}
+IDENTIFIERS = {"sequence", "cause", "account", "order_id", "other_id", "match_id", "instrument"}
 
 
 class Reading:
@@ -297,6 +298,10 @@ GISTS = {
     "fill": (
         "order {} {} {} at {}, left {}, {}",
         *("order_id", "side", "quantity", "price", "left", "liquidity"),
+    ),
+    "execution": (
+        "account {}: order {} {} {} at {}, {}",
+        *("account", "order_id", "side", "quantity", "price", "liquidity"),
     ),
     "canceled": ("order {} {} {}: {}", "order_id", "side", "quantity", "why"),
     "replaced": ("order {} {} {} at {}: {}", "order_id", "side", "left", "price", "why"),

@@ -56,6 +56,7 @@ COUNTERS = record(
         ("consolidated", "i8"),
         *((name, "i8") for name in REPORTS),
         ("depths", "i8"),
+        ("executions", "i8"),  # at its place behind `accepted` as its kind is behind that of those
         ("snapshots", "i8"),  # whole books that were shown
         *COUNTED,
     ]
@@ -66,6 +67,7 @@ GIVEN = (
     *("quotes", "flows", "bars", "bar_flows", "consolidated"),
     *REPORTS,
     "depths",
+    "executions",
 )
 
 KEEPER = record(

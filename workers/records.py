@@ -153,6 +153,7 @@ class Book(IntEnum):
     TRIGGERED = 16  # its stop price was reached
     AUCTION = 17  # what a call auction would trade now, or trades: an AUCTION record
     DEPTH = 18  # a level of a whole book that is shown, best first, bids before asks
+    EXECUTION = 19  # whose a FILL was, of accounts that have it told: behind the FILLs of a trade
 
 
 _ANSWERS = [
@@ -285,6 +286,16 @@ REPORT = slot_record(
         *_TAGS,
     ]
 )
+EXECUTION = slot_record(
+    [
+        *_ANSWERS,
+        ("order", "i8"),
+        ("price", "i8"),  # the trade's, and so
+        ("quantity", "i8"),
+        ("account", "i8"),
+        *_TAGS,  # side: of the order; state: Liquidity
+    ]
+)
 AUCTION = slot_record(
     [
         *_ANSWERS,
@@ -377,6 +388,7 @@ BOOK_RING = {
     "triggered": (int(Book.TRIGGERED), REPORT),
     "auction": (int(Book.AUCTION), AUCTION),
     "depth": (int(Book.DEPTH), WHOLE),
+    "execution": (int(Book.EXECUTION), EXECUTION),
 }
 RISK_RING = {"risk": (int(Kept.RISK), RISK), "limit": (int(Kept.LIMIT), LIMIT)}
 

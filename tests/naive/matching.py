@@ -196,6 +196,11 @@ class Matching:
         words = (order.id, price, quantity, left)
         self.out.append((int(kind), instrument, order.side, int(state), *words))
 
+    def tell_execution(self, order: Order, price: int, quantity: int, state: int) -> None:
+        """Whose a fill was, where the account wants to be told."""
+        if self.accounts and self.accounts[order.account].limits.executions:
+            self.tell(Book.EXECUTION, order, price, quantity, order.account, state)
+
     def tell_auction(self, found: tuple, traded: int) -> None:
         price, quantity, imbalance = found
         words = (price, quantity, imbalance, self.market.base)
@@ -461,6 +466,8 @@ class Matching:
         self.tell_trade(other.side, price, quantity, other.id)
         self.tell(Book.FILL, other, price, quantity, other.left, Liquidity.MAKER)
         self.tell(Book.FILL, order, price, quantity, order.left, Liquidity.TAKER)
+        self.tell_execution(other, price, quantity, Liquidity.MAKER)
+        self.tell_execution(order, price, quantity, Liquidity.TAKER)
         self.filled(other, quantity, price)
         self.filled(order, quantity, price)
         self.market.last, self.stirred = price, True
@@ -572,6 +579,8 @@ class Matching:
                 self.tell(Book.FILL, order, price, traded, order.left, Liquidity.AUCTION)
                 if not order.left:
                     self.forget(order)
+            for order in pair:
+                self.tell_execution(order, price, traded, Liquidity.AUCTION)
             market.last = price
         for queue in market.waiting:
             for order in list(queue):

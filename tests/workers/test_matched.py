@@ -23,10 +23,11 @@ from workers.records import Book as Kind
 
 EXAMPLES = 40 if compiled() else 6
 REQUESTS = 300 if compiled() else 60
-ACCOUNTS = [AccountOptions(max_quantity=150, collar_percent=20.0)] + [AccountOptions()] * 3
+ACCOUNTS = [AccountOptions(max_quantity=150, collar_percent=20.0)] + [AccountOptions()] * 2
+ACCOUNTS += [AccountOptions(executions=True)]
 MATCHING = MatchingOptions(instruments=2, accounts=ACCOUNTS, band_percent=5.0, auction_ms=0.001)
 OPTIONS = BookOptions(orders=400, levels=200, publish_levels=True, matching=MATCHING)
-REPORTED = {*range(Kind.ACCEPTED, Kind.AUCTION + 1), int(Kind.TRADE)}
+REPORTED = {*range(Kind.ACCEPTED, Kind.AUCTION + 1), int(Kind.TRADE), int(Kind.EXECUTION)}
 
 
 def stream_of(seed: int, options: BookOptions = OPTIONS, count: int = REQUESTS) -> list[Asked]:
@@ -89,6 +90,7 @@ def test_reports_are_those_of_the_twin(seed, piece):
     assert [counters[name] for name in REPORTS] == [
         np.count_nonzero(records["kind"] == kind) for kind in range(Kind.ACCEPTED, Kind.AUCTION + 1)
     ]
+    assert counters["executions"] == np.count_nonzero(records["kind"] == Kind.EXECUTION)
     follow_levels(records)
 
 

@@ -36,7 +36,7 @@ from workers.kernels.engine import (
 from workers.kernels.exposure import filled
 from workers.kernels.phases import IDLE, PAIR, PRICE, RETIRE, TRIGGER, WEIGH
 from workers.kernels.resting import LEVEL, ORDER, levels_of, order_at
-from workers.kernels.telling import report, report_auction, report_trade
+from workers.kernels.telling import report, report_auction, report_execution, report_trade
 from workers.kernels.tickets import cancel, leave_date, left_of, lift, reduce
 from workers.orders import Liquidity, Why
 from workers.records import Book, Side
@@ -198,8 +198,14 @@ def pair(engine, books):
     header.supply -= quantity
     price, order = int(header.auction_price), int(at(order_at(books, bid), ORDER).order)
     report_trade(engine, BID, price, quantity, order)
+    buyer = int(at(ticket_at(engine, bid), TICKET).account)
+    seller = int(at(ticket_at(engine, ask), TICKET).account)
+    offered = int(at(order_at(books, ask), ORDER).order)
     fill(engine, books, bid, quantity)
     fill(engine, books, ask, quantity)
+    instrument = int(header.instrument)
+    report_execution(engine, buyer, instrument, BID, order, price, quantity, AUCTION)
+    report_execution(engine, seller, instrument, ASK, offered, price, quantity, AUCTION)
     at(rule_at(engine, header.rule), RULE).last = price
     header.stirred = 1
 

@@ -26,7 +26,15 @@ from workers.kernels.engine import (
 from workers.kernels.exposure import filled, opened
 from workers.kernels.phases import MEET, MEET_PEGS
 from workers.kernels.resting import LEVEL, ORDER, SIDE, levels_of, order_at, shrink
-from workers.kernels.telling import hush, note, report, report_hand, report_status, report_trade
+from workers.kernels.telling import (
+    hush,
+    note,
+    report,
+    report_execution,
+    report_hand,
+    report_status,
+    report_trade,
+)
 from workers.kernels.tickets import (
     cancel,
     dismiss,
@@ -175,7 +183,7 @@ def trade(engine, books, number, price):
     shown, hidden, side = int(resting.quantity), int(ticket.hidden), int(ticket.side)
     quantity, order, rule = min(int(header.left), shown), int(resting.order), int(header.rule)
     header.left -= quantity
-    tell_trade(engine, order, side, price, quantity, shown + hidden - quantity)
+    tell_trade(engine, number, order, side, price, quantity, shown + hidden - quantity)
     filled(engine, rule, int(ticket.account), side, quantity, int(ticket.worth), price)
     filled(engine, rule, int(header.account), 1 - side, quantity, int(header.worth), price)
     at(rule_at(engine, rule), RULE).last = price
@@ -200,7 +208,7 @@ def trade(engine, books, number, price):
 
 
 @kernel
-def tell_trade(engine, order, side, price, quantity, left):
+def tell_trade(engine, number, order, side, price, quantity, left):
     """Tell a trade, what it was to the resting order, and to the one in hand."""
     header = at(engine, ENGINE)
     instrument = int(header.instrument)
@@ -208,6 +216,9 @@ def tell_trade(engine, order, side, price, quantity, left):
     report(engine, FILL, instrument, side, order, price, quantity, left, MAKER)
     taker, left = int(header.order), int(header.left)
     report(engine, FILL, instrument, 1 - side, taker, price, quantity, left, TAKER)
+    other, mine = int(at(ticket_at(engine, number), TICKET).account), int(header.account)
+    report_execution(engine, other, instrument, side, order, price, quantity, MAKER)
+    report_execution(engine, mine, instrument, 1 - side, taker, price, quantity, TAKER)
 
 
 @kernel

@@ -29,9 +29,9 @@ from ringbuf.record import LINE, offset, record
 from workers.kernels.resting import BOOK, Limits
 from workers.records import REPORT
 
-OUTPUTS_STEP = 8  # records that one step can give
+OUTPUTS_STEP = 10  # records that one step can give
 CHANGES_STEP = 8  # levels that one step can change
-UNIT_OUTPUTS, UNIT_CHANGES = 4, 2  # and a unit of work
+UNIT_OUTPUTS, UNIT_CHANGES = 6, 2  # and a unit of work
 UNITS_STEP = 8
 PIECE = 64  # orders or levels that one unit looks at without doing anything to them
 SHADOWS = 3  # instruments behind the real ones for each that is matched
@@ -180,7 +180,8 @@ ACCOUNT = record(
         ("held", "i8"),  # what its positions are worth, each at the price of its last trade
         ("window_from_ns", "i8"),
         ("messages", "i8"),  # in the window
-        ("spare", "i8", 4),
+        ("executions", "i8"),  # 1: they are told
+        ("spare", "i8", 3),
     ]
 )
 STANDING = record(
@@ -246,6 +247,7 @@ class AccountLimits(NamedTuple):
     credit_max: int = 0  # open orders and positions together, price units x lots
     messages_max: int = 0  # ORDER and REPLACE_ORDER in `window_ns`
     window_ns: int = 1_000_000_000
+    executions: int = 0  # 1: they are told
 
 
 class Settings(NamedTuple):

@@ -7,10 +7,12 @@ changed an instrument's state; of TOP's fields it fills in `state` alone.
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from workers.kernels.engine import (
+    ACCOUNT,
     CHANGE,
     ENGINE,
     REPORT_WORD,
     WORD,
+    account_at,
     change_at,
     output_at,
     word,
@@ -18,6 +20,7 @@ from workers.kernels.engine import (
 from workers.kernels.resting import BOOK
 from workers.records import AUCTION, REPORT, TOP, TRADE, Book, Side
 
+EXECUTED = int(Book.EXECUTION)
 FILL, CANCELED, STATUS = int(Book.FILL), int(Book.CANCELED), int(Book.STATUS)
 TRADED, CALLED = int(Book.TRADE), int(Book.AUCTION)
 NO_SIDE = int(Side.NONE)
@@ -47,6 +50,15 @@ def report_hand(engine, kind, quantity, left, state):
     header = at(engine, ENGINE)
     instrument, side, order = header.instrument, header.side, header.order
     report(engine, kind, instrument, side, order, header.price, quantity, left, state)
+
+
+@kernel
+def report_execution(engine, account, instrument, side, order, price, quantity, liquidity):
+    """Tell whose a fill was, where the account has it told."""
+    if at(engine, ENGINE).accounts == 0:
+        return
+    if at(account_at(engine, account), ACCOUNT).executions:
+        report(engine, EXECUTED, instrument, side, order, price, quantity, account, liquidity)
 
 
 @kernel

@@ -13,6 +13,7 @@ from workers.records import (
     BAR,
     BAR_FLOW,
     CONSOLIDATED,
+    EXECUTION,
     FLOW,
     LEVEL,
     LIMIT,
@@ -228,6 +229,18 @@ TABLES = {
     "replaced": Table("replaced", REPORT, (*_ORIGIN, *_CHANGED)),
     "triggered": Table("triggered", REPORT, (*_ORIGIN, *_ORDER, _LIMIT, _LEFT)),
     "auction": Table("auctions", AUCTION, (*_ORIGIN, *_AUCTIONS)),
+    "execution": Table(
+        "executions",
+        EXECUTION,
+        (
+            *_ORIGIN,
+            *_ORDER,
+            Column("account", "account"),
+            Column("price", "price", Shown.PRICE),
+            _QUANTITY,
+            Column("liquidity", "state", Shown.LIQUIDITY),
+        ),
+    ),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
     "limit": Table("limits", LIMIT, (*_ORIGIN, *_LIMITS)),
 }
