@@ -211,6 +211,7 @@ def faults(config: Config) -> list[str]:
     problems += consolidated_faults(config.consolidated, len(config.feeds))
     problems += _stage_faults(config) or seat_faults(config.stages)
     problems += _range_faults(config) + _matching_faults(config)
+    problems += _execution_faults(config)
     problems += portfolio_faults(config.risk, max(config.rings.risk, SMALLEST_RING))
     return problems + _reference_faults(config)
 
@@ -277,6 +278,26 @@ def _range_faults(config: Config) -> list[str]:
     if config.ingest.rate is not None and config.ingest.speed is not None:
         problems.append("ingest: rate and speed exclude each other; give one of them")
     return problems + _limit_faults(config)
+
+
+def _execution_faults(config: Config) -> list[str]:
+    """Accounts of portfolios whose executions nobody tells."""
+    accounts = config.book.matching.accounts if config.book.matching else []
+    problems = []
+    for number, portfolio in enumerate(config.risk.portfolios):
+        for account in portfolio.accounts:
+            where = f"risk.portfolios[{number}].accounts: "
+            if account >= len(accounts):
+                problems.append(
+                    f"{where}there is no account {account}; add [[book.matching.accounts]] until "
+                    "there is, the first is 0"
+                )
+            elif account >= 0 and not accounts[account].executions:
+                problems.append(
+                    f"{where}nobody tells what account {account} trades; give it executions = true "
+                    "in [[book.matching.accounts]]"
+                )
+    return problems
 
 
 def _limit_faults(config: Config) -> list[str]:

@@ -66,6 +66,7 @@ PRINTED = {
     "triggered": "sequence time symbol side left price order_id cause",
     "auction": "sequence time symbol quantity price surplus reference auction",
     "risk": "sequence time symbol portfolio value pnl var_99 es_975",
+    "position": "sequence time symbol portfolio quantity cost realised amount",
     "limit": "sequence time portfolio measure before after measured limit",
 }
 MIXED = "sequence time symbol kind what"  # records of several layouts
@@ -82,7 +83,7 @@ WIDTHS = {
     "bid_venue": 2, "ask_venue": 2, "volatility": 10, "start": 18,
     "open": 9, "high": 9, "low": 9, "close": 9,
     "left": 8, "surplus": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
-    "following": 9, "account": 7,
+    "following": 9, "account": 7, "cost": 12, "realised": 11, "amount": 11,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
     "measure": 7, "before": 7, "after": 7, "measured": 12, "limit": 12, "doubtful": 8,
 }  # fmt: skip
@@ -307,6 +308,10 @@ GISTS = {
     "replaced": ("order {} {} {} at {}: {}", "order_id", "side", "left", "price", "why"),
     "triggered": ("order {} {} {} at {}", "order_id", "side", "left", "price"),
     "risk": ("value {}, P&L {}, VaR {}, ES {}", "value", "pnl", "var_99", "es_975"),
+    "position": (
+        "holds {} that cost {}, {} realised",
+        *("quantity", "cost", "realised"),
+    ),
     "limit": ("{}: {} → {}, {} of {}", "measure", "before", "after", "measured", "limit"),
     "auction": ("{} {} at {}, surplus {}", "auction", "quantity", "price", "surplus"),
     "consolidated": (

@@ -6,13 +6,15 @@ import numpy as np
 
 from pipeline.shape import near
 from workers.records import MONEY_SCALE, Standing
-from workers.risk_options import LimitOptions, Portfolio, RiskOptions, answers_most
+from workers.risk_options import LimitOptions, Portfolio, RiskOptions, answers_most, records_most
 from workers.sinks.tables import MEASURES, STANDINGS
 
 ANSWERS_MAX = 255  # the answers to one mark are numbered in one byte
 NAME_BYTES = 32  # of a portfolio, on its board
 COST_MAX = 10**12  # currency, of one position
 LIMIT_MIN = 1 / MONEY_SCALE  # currency: what can be told from nothing
+ACCOUNTS_MAX = 1 << 20
+LOTS_MAX = 4096  # of each position
 INDENT = "  "
 NO_LIMITS = "-"
 
@@ -33,19 +35,27 @@ def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:
             f"risk.portfolios: {len(portfolios)} of them with {limits} limits; give at most {most} "
             "altogether"
         )
+    elif (records := records_most(options)) > most:
+        problems.append(
+            f"risk.portfolios: an execution can give {records} records; give fewer portfolios or "
+            f"limits, or no conflate_ms: at most {most}"
+        )
     parents = {portfolio.parent for portfolio in portfolios}
     if not problems:
         problems += _parent_faults(portfolios)
+    problems += _account_faults(portfolios)
     for number, portfolio in enumerate(portfolios):
         where = f"risk.portfolios[{number}]"
         if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
             problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
-        if not portfolio.positions and portfolio.name not in parents:
+        if not (portfolio.positions or portfolio.accounts) and portfolio.name not in parents:
             problems.append(
                 f"{where}.positions: {portfolio.name!r} has none, and is no portfolio's parent; "
                 "give one"
             )
         problems += _limit_faults(f"{where}.limits", portfolio.limits)
+        if not 1 <= portfolio.lots <= LOTS_MAX:
+            problems.append(f"{where}.lots: {portfolio.lots}; give 1 to {LOTS_MAX:,}")
         for symbol, position in portfolio.positions.items():
             if not abs(position.quantity * position.price) <= COST_MAX:
                 problems.append(
@@ -64,6 +74,24 @@ def _limit_faults(where: str, limits: LimitOptions) -> list[str]:
     ]
     if not 0 < limits.warn <= 1:
         problems.append(f"{where}.warn: {limits.warn} is no share; give more than 0, at most 1")
+    return problems
+
+
+def _account_faults(portfolios: list[Portfolio]) -> list[str]:
+    """Accounts that are none, and those of two portfolios: a trade would be in both."""
+    problems: list[str] = []
+    owners: dict[int, str] = {}
+    for number, portfolio in enumerate(portfolios):
+        where = f"risk.portfolios[{number}].accounts"
+        for account in portfolio.accounts:
+            if not 0 <= account < ACCOUNTS_MAX:
+                problems.append(f"{where}: {account} is no account; give 0 to {ACCOUNTS_MAX - 1}")
+            elif account in owners:
+                problems.append(
+                    f"{where}: account {account} is one of {owners[account]!r} already; name it "
+                    "once, and give the portfolio a parent where both should have it"
+                )
+            owners.setdefault(account, portfolio.name)
     return problems
 
 

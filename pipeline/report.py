@@ -73,6 +73,7 @@ class PortfolioReport(msgspec.Struct):
     pnl: float
     var_99: float
     es_975: float
+    realised: float
     unvalued: int
     scenarios: int
     parent: str = ""
@@ -212,6 +213,7 @@ def _portfolios(pipeline: str) -> list[PortfolioReport]:
             pnl=int(row["pnl"]) / MONEY_SCALE,
             var_99=int(row["var_99"]) / MONEY_SCALE,
             es_975=int(row["es_975"]) / MONEY_SCALE,
+            realised=int(row["realised"]) / MONEY_SCALE,
             unvalued=int(row["unvalued"]),
             scenarios=int(row["scenarios"]),
             parent=rows[row["parent"]]["name"].decode() if row["parent"] >= 0 else "",

@@ -10,6 +10,9 @@ from enum import IntEnum
 import numpy as np
 
 from ringbuf.record import LINE, fields_of, offset, record, slot_record
+from workers.risk_records import LIMIT, POSITION_RECORD, RISK, Kept
+from workers.risk_records import Measure as Measure
+from workers.risk_records import Standing as Standing
 
 
 class Side(IntEnum):
@@ -308,65 +311,6 @@ AUCTION = slot_record(
 )
 
 
-class Kept(IntEnum):
-    """The kinds of records on the risk ring."""
-
-    RISK = 1  # historical, k-th worst loss without interpolation; shortfall with the atom split
-    LIMIT = 2
-
-
-class Measure(IntEnum):
-    """What a portfolio can be limited by."""
-
-    VAR_99 = 0
-    ES_975 = 1
-    VALUE = 2  # gross: the sum of positions' values without their signs
-    LOSS = 3  # the P&L with its sign turned
-
-
-class Standing(IntEnum):
-    """How a portfolio stands to a limit: see kernels/risk_limits.py."""
-
-    UNKNOWN = 0  # not measured whole
-    OK = 1
-    WARN = 2
-    BREACH = 3
-
-
-RISK = slot_record(
-    [
-        # Sequence of the book record that moved the mark, or, where marks wait until an interval is
-        # over ([risk] conflate_ms), of the one that was first behind it; time_ns is that one's.
-        ("cause", "i8"),
-        ("time_ns", "i8"),
-        ("value", "i8"),  # market value of the portfolio, money units
-        ("pnl", "i8"),  # value less cost, money units
-        ("var_99", "i8"),  # historical value at risk, a loss is positive, money units
-        ("es_975", "i8"),  # expected shortfall, a loss is positive, money units
-        ("instrument", "i4"),  # whose mark moved; of several the newest
-        ("kind", "u1"),
-        ("index", "u1"),
-        ("portfolio", "u2"),
-    ]
-)
-
-# How a portfolio stands to a limit changed; behind the RISK record that says why.
-LIMIT = slot_record(
-    [
-        ("cause", "i8"),  # like that RISK record's
-        ("time_ns", "i8"),
-        ("measured", "i8"),  # money units; what the limit is for
-        ("limit", "i8"),  # money units
-        ("doubtful", "i8"),  # positions without a mark, or stuck at an old value
-        *((name, "u2") for name in ("measure", "before", "after")),  # Measure, Standing twice
-        ("spare", "u2"),
-        ("instrument", "i4"),  # whose mark moved
-        ("kind", "u1"),
-        ("index", "u1"),
-        ("portfolio", "u2"),
-    ]
-)
-
 # What lies on each ring: name of the layout -> (its `kind`, layout). -1: every record.
 EVENTS_RING = {"event": (-1, EVENT)}
 BOOK_RING = {
@@ -390,7 +334,11 @@ BOOK_RING = {
     "depth": (int(Book.DEPTH), WHOLE),
     "execution": (int(Book.EXECUTION), EXECUTION),
 }
-RISK_RING = {"risk": (int(Kept.RISK), RISK), "limit": (int(Kept.LIMIT), LIMIT)}
+RISK_RING = {
+    "risk": (int(Kept.RISK), RISK),
+    "limit": (int(Kept.LIMIT), LIMIT),
+    "position": (int(Kept.POSITION), POSITION_RECORD),
+}
 
 MONEY_SCALE = 10_000  # money units in one unit of currency
 

@@ -3,68 +3,45 @@
 import numpy as np
 
 from ringbuf.atomics import at
-from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
 from ringbuf.panel import Equation
-from ringbuf.record import LINE, record, slot_record
-from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
-from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
+from ringbuf.record import LINE
+from ringbuf.ring import awaited, next_free, next_unread, room, slot
+from workers.desk import (
+    CONVENTION,
+    DESK,
+    DOUBTFUL,
+    HELD_HERE,
+    KNOWN,
+    KNOWN_AT,
+    NO_SCENARIOS,
+    NOT_HELD,
+    PORTFOLIO_ROW,
+    UNSEEN,
+    end,
+    report,
+    take_waiting,
+)
+from workers.executions import execute, ledger_of, wants
+from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import position_block, positions, risk_limits, waiting
-from workers.kernels.position_block import MEASURES, STATE, ancestors
-from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Mark, lined
+from workers.kernels import ledger, position_block, positions, risk_limits, waiting
+from workers.kernels.position_block import STATE, ancestors
+from workers.records import EXECUTION, MONEY_SCALE, TOP, lined
 from workers.records import Book as Kind
-from workers.risk_counters import COUNTERS, FATES, count_kept, restand
-from workers.risk_options import RiskOptions, answers_most, counts_below, load_scenarios, parents_of
+from workers.risk_counters import COUNTERS, FATES, count_kept
+from workers.risk_options import (
+    Portfolio,
+    RiskOptions,
+    answers_most,
+    counts_below,
+    load_scenarios,
+    owners_of,
+    parents_of,
+    records_most,
+)
 from workers.risk_rehearsal import rehearse
 from workers.stage import TURN_RECORDS, Links, Stage
-
-CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
-DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
-UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
-
-PORTFOLIO_ROW = slot_record(
-    [
-        ("name", "S32"),
-        ("cause", "i8"),
-        ("time_ns", "i8"),
-        ("value", "i8"),  # money units, like the next three
-        ("pnl", "i8"),
-        ("var_99", "i8"),
-        ("es_975", "i8"),
-        ("unvalued", "i8"),  # positions that still wait for their first mark
-        ("worst_scenario", "i8"),
-        ("convention", "i8"),
-        ("scenarios", "i8"),
-        ("parent", "i8"),  # the row of the portfolio above it, -1: none
-        ("notional", "i8"),  # money units
-        ("stuck", "i8"),  # positions that keep an old value because a bound was reached
-        ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
-        ("standing", "i8", (MEASURES,)),
-    ]
-)
-DESK = record(
-    [
-        ("timing", HOP),
-        ("positions", "i8"),
-        ("board", "i8"),
-        ("counters", "i8"),
-        ("portfolios", "i8"),
-        ("instruments", "i8"),
-        ("absent", "i8"),  # address: positions of each portfolio whose instrument was not met yet
-        ("most", "i8"),  # records that one mark can give
-        ("target", "i8"),
-        ("asks", "i8"),  # an instrument that Python must look up; -1: none
-        ("waits", "i8"),  # address: marks that wait
-        ("interval_ns", "i8"),  # until an interval of so much event time is over; 0: none waits
-        ("interval", "i8"),  # the open one
-    ]
-)
-ROW_SIZE = PORTFOLIO_ROW.itemsize
-KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
-KNOWN = record([("what", "i1")])
-ABSENT = record([("count", "i8")])
-ABSENT_SIZE = ABSENT.itemsize
 
 
 class Risk(Stage):
@@ -101,6 +78,11 @@ class Risk(Stage):
         self.waits_at = KNOWN_AT + -(-self.instruments // LINE) * LINE
         self.desk = lined(self.waits_at + waiting.bytes_needed(limits.held))
         at(self.desk.ctypes.data, DESK).interval = waiting.NEVER
+        self.owners = np.array([*owners_of(self.options), -1], np.int64)
+        rooms = [self._room(portfolio) for portfolio in self.options.portfolios]
+        self.ledger_size = ledger.bytes_needed(max(rooms, default=0))
+        places = limits.held * limits.portfolios if len(self.owners) > 1 else 0
+        self.ledgers = lined(max(places, 1) * self.ledger_size)
         below, self.parents = counts_below(self.options), parents_of(self.options)
         self.absent = np.array([*below, 0], np.int64)
         position_block.create(self.book.ctypes.data, limits, self.parents)
@@ -113,6 +95,11 @@ class Risk(Stage):
         turn(self.desk_at, self.reader, self.writer, 0, 0)
         end(self.desk_at)
         rehearse(limits, [*self.returns.values()][:1])
+
+    @staticmethod
+    def _room(portfolio: Portfolio) -> int:
+        """How many lots a ledger of a portfolio keeps apart."""
+        return portfolio.lots if portfolio.accounts and portfolio.accounting == "fifo" else 0
 
     def _begin(self, number: int, unvalued: int, count: int) -> None:
         """Set a portfolio's limits, and show it without any figures."""
@@ -137,16 +124,21 @@ class Risk(Stage):
         desk.positions, desk.board = self.book.ctypes.data, links.boards["portfolios"].address
         desk.counters = links.panel.counter_addresses["risk"]
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
-        desk.absent, desk.most = self.absent.ctypes.data, answers_most(self.options)
+        desk.absent, desk.most = self.absent.ctypes.data, records_most(self.options)
+        desk.accounts, desk.accounts_count = self.owners.ctypes.data, len(self.owners) - 1
+        desk.ledgers, desk.ledger_size = self.ledgers.ctypes.data, self.ledger_size
         desk.waits = self.desk_at + self.waits_at
         desk.interval_ns = self.options.conflate_ms * 1_000_000
         new_hop(self.desk_at, links.panel)
         known = np.flatnonzero(self.desk[KNOWN_AT:][: self.instruments])
+        self.told = 0  # of `astray`
         self.met = {self.names.symbol(int(instrument)) for instrument in known}
 
     def state(self) -> dict[str, np.ndarray]:
-        """The positions, which instruments were met, and the marks that wait."""
-        return {"positions": self.book, "desk": self.desk, "absent": self.absent.view(np.uint8)}
+        """The positions, which instruments were met, the marks that wait, and the ledgers."""
+        absent = self.absent.view(np.uint8)
+        parts = {"positions": self.book, "desk": self.desk, "absent": absent}
+        return parts | ({"ledgers": self.ledgers} if len(self.owners) > 1 else {})
 
     def turn(self, patience: int) -> int:
         """Take what has arrived; ends when the book ring has ended."""
@@ -158,12 +150,48 @@ class Risk(Stage):
             work += taken
             if asks < 0:
                 break
-            self._look_up(int(asks))
+            self._answer(int(asks), int(at(self.desk_at, DESK).asks_for))
+        self._warn()
         if work == 0:
             self.finished = self.links.readers["book"].ended
             if self.finished:
                 end(self.desk_at)
         return work
+
+    def _answer(self, instrument: int, portfolio: int) -> None:
+        """Do what the kernels cannot: learn an instrument, or have a portfolio hold it."""
+        known = at(self.desk_at + KNOWN_AT + instrument, KNOWN)
+        if known.what == UNSEEN:
+            self._look_up(instrument)
+        elif portfolio >= 0:
+            symbol, scale = self.names[instrument]
+            header = at(int(at(self.desk_at, DESK).positions), STATE)
+            is_new = position_block.row_of(self.book.ctypes.data, instrument) < 0
+            if symbol not in self.returns or (is_new and header.rows == header.held):
+                known.what = NO_SCENARIOS
+            else:
+                self._hold(portfolio, instrument, (0, 0), scale)
+                known.what = HELD_HERE
+
+    def _warn(self) -> None:
+        """Say which executions are in no position."""
+        astray = int(at(self.desk_at, DESK).astray)
+        if astray != self.told:
+            self.told = astray
+            symbol, _ = self.names[astray - 1]
+            self.links.panel.status["message"] = (
+                f"executions in {symbol} are in no position: there are no scenarios for it; give "
+                "it returns in risk.scenarios, or no account of ours orders in it"
+            ).encode()[:256]
+
+    def _hold(self, number: int, instrument: int, held: tuple[int, int], scale: int) -> None:
+        """Have a portfolio hold a quantity at a cost, and a ledger of it where it has accounts."""
+        book, portfolio = self.book.ctypes.data, self.options.portfolios[number]
+        symbol, _ = self.names[instrument]
+        positions.hold(book, number, instrument, *held, scale, self.returns[symbol])
+        if portfolio.accounts:
+            row = position_block.row_of(book, instrument)
+            ledger.create(ledger_of(self.desk_at, row, number), self._room(portfolio), *held)
 
     def _look_up(self, instrument: int) -> None:
         """Learn the name of an instrument met for the first time; take up positions in it."""
@@ -177,15 +205,7 @@ class Risk(Stage):
             position = portfolio.positions.get(symbol)
             if position is not None:
                 cost = round(position.quantity * position.price * MONEY_SCALE)
-                positions.hold(
-                    int(at(self.desk_at, DESK).positions),
-                    number,
-                    instrument,
-                    position.quantity,
-                    cost,
-                    scale,
-                    self.returns[symbol],
-                )
+                self._hold(number, instrument, (position.quantity, cost), scale)
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
 
@@ -201,7 +221,7 @@ def turn(state, reader, writer, limit, patience):
     desk = at(state, DESK)
     first = sequence = next_unread(reader)
     desk.target = next_free(writer)
-    desk.asks = -1
+    desk.asks = desk.asks_for = -1
     free = 0
     while sequence - first < limit:
         if not awaited(reader, sequence):
@@ -214,10 +234,10 @@ def turn(state, reader, writer, limit, patience):
             if free < desk.most:
                 at(desk.counters, COUNTERS).full += 1
                 break
-        if is_unseen(state, at(slot(reader, sequence), TOP)):
+        if is_unseen(state, slot(reader, sequence)):
             break
         pick_up(state, reader, sequence)
-        free -= take(state, writer, at(slot(reader, sequence), TOP))
+        free -= take(state, writer, slot(reader, sequence))
         if is_time_to_let_go(sequence):
             let_go(reader, sequence, writer, desk.target - 1)
         sequence += 1
@@ -226,9 +246,13 @@ def turn(state, reader, writer, limit, patience):
 
 
 @kernel
-def is_unseen(state, top):
-    """True (and asked for) when a top record is of an instrument met for the first time."""
-    desk = at(state, DESK)
+def is_unseen(state, address):
+    """True (and asked for) when a top record is of an instrument met for the first time, or an
+    execution of one that its portfolio does not hold yet.
+    """
+    desk, top = at(state, DESK), at(address, TOP)
+    if top.kind == Kind.EXECUTION and desk.accounts_count > 0:
+        return wants(state, at(address, EXECUTION))
     if top.kind != Kind.TOP or at(state + KNOWN_AT + int(top.instrument), KNOWN).what != UNSEEN:
         return False
     desk.asks = top.instrument
@@ -236,15 +260,18 @@ def is_unseen(state, top):
 
 
 @kernel
-def take(state, writer, top):
-    """Mark the positions in a top's instrument; return how many records went out."""
+def take(state, writer, address):
+    """Take the record at an address; return how many records went out."""
+    top = at(address, TOP)
     desk = at(state, DESK)
     tally = at(desk.counters, COUNTERS)
     tally.received += 1
     given = turn_over(state, writer, top)
+    if top.kind == Kind.EXECUTION and desk.accounts_count > 0:
+        return execute(state, writer, address, given)
     if top.kind != Kind.TOP:
         tally.passed_by += 1
-    elif at(state + KNOWN_AT + int(top.instrument), KNOWN).what == NOT_HELD:
+    elif at(state + KNOWN_AT + int(top.instrument), KNOWN).what != HELD_HERE:
         tally.not_held += 1
     elif top.state & DOUBTFUL:
         tally.untrusted += 1
@@ -276,119 +303,3 @@ def turn_over(state, writer, top):
     given = report(state, writer, top) if take_waiting(state) else 0
     waiting.clear(desk.waits, desk.positions)
     return given
-
-
-@kernel
-def take_waiting(state):
-    """Take the marks that wait; whether there are any."""
-    desk = at(state, DESK)
-    tally = at(desk.counters, COUNTERS)
-    taken = waiting.take(desk.waits, desk.positions)
-    tally.marks += taken
-    tally.waiting -= taken
-    tally.saturated = at(desk.positions, STATE).saturated
-    return taken > 0
-
-
-@kernel
-def end(state):
-    """The book ring has ended: have the board show the marks that still wait.
-
-    No record tells of them. Where a pipeline was stopped is not in its log: one that goes on must
-    give what one that was never stopped gives.
-    """
-    desk = at(state, DESK)
-    if not take_waiting(state):
-        return
-    for portfolio in range(desk.portfolios):
-        newest = waiting.newest(desk.waits, desk.positions, portfolio)
-        if newest:
-            absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
-            for measure in range(MEASURES):
-                restand(desk.positions, desk.counters, portfolio, measure, absent)
-            show(desk.board, desk.positions, at(newest, TOP), portfolio, absent)
-    waiting.clear(desk.waits, desk.positions)
-
-
-@kernel
-def report(state, writer, top):
-    """Publish every portfolio that the marks concern, by number; return how many."""
-    desk = at(state, DESK)
-    index = 0
-    for portfolio in range(desk.portfolios):
-        instrument = concerning(state, portfolio, top)
-        if instrument >= 0:
-            index = tell(state, writer, top, instrument, portfolio, index)
-            absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
-            index = judge(state, writer, top, instrument, portfolio, absent, index)
-            show(desk.board, desk.positions, top, portfolio, absent)
-    at(desk.counters, COUNTERS).published += index
-    return index
-
-
-@kernel
-def concerning(state, portfolio, top):
-    """The instrument whose mark concerns a portfolio, of several the newest; -1: none does."""
-    desk = at(state, DESK)
-    if desk.interval_ns > 0:
-        newest = waiting.newest(desk.waits, desk.positions, portfolio)
-        return int(at(newest, TOP).instrument) if newest else -1
-    if positions.is_concerned(desk.positions, portfolio, top.instrument):
-        return int(top.instrument)
-    return -1
-
-
-@kernel
-def tell(state, writer, top, instrument, portfolio, index):
-    """Publish a portfolio's figures; return the next index."""
-    desk = at(state, DESK)
-    record_ = at(claim(writer, desk.target), RISK)
-    record_.cause, record_.time_ns = top.sequence, top.time_ns
-    record_.instrument, record_.portfolio = instrument, portfolio
-    record_.index, record_.kind = index, CONVENTION
-    record_.value = positions.value(desk.positions, portfolio)
-    record_.pnl = positions.pnl(desk.positions, portfolio)
-    record_.var_99 = positions.var_99(desk.positions, portfolio)
-    record_.es_975 = positions.es_975(desk.positions, portfolio)
-    publish(writer, desk.target, desk.timing.born, desk.timing.now)
-    desk.target += 1
-    return index + 1
-
-
-@kernel
-def judge(state, writer, top, instrument, portfolio, absent, index):
-    """Hold a portfolio against its limits, publish what changed; return the next index."""
-    desk = at(state, DESK)
-    for measure in range(MEASURES):
-        before = risk_limits.standing_of(desk.positions, portfolio, measure)
-        if restand(desk.positions, desk.counters, portfolio, measure, absent):
-            after = risk_limits.standing_of(desk.positions, portfolio, measure)
-            record_ = at(claim(writer, desk.target), LIMIT)
-            record_.cause, record_.time_ns = top.sequence, top.time_ns
-            record_.instrument, record_.portfolio = instrument, portfolio
-            record_.index, record_.kind, record_.spare = index, LIMIT_KIND, 0
-            record_.measure, record_.before, record_.after = measure, before, after
-            record_.measured = risk_limits.measured(desk.positions, portfolio, measure)
-            record_.limit = risk_limits.limit_of(desk.positions, portfolio, measure)
-            record_.doubtful = risk_limits.doubtful(desk.positions, portfolio, absent)
-            publish(writer, desk.target, desk.timing.born, desk.timing.now)
-            desk.target += 1
-            index += 1
-    return index
-
-
-@kernel
-def show(board, book, top, portfolio, absent):
-    """Write a portfolio's row; `absent` positions are in instruments that were not met yet."""
-    address = board + int(portfolio) * ROW_SIZE
-    begin(address, ROW_SIZE)
-    row = at(address, PORTFOLIO_ROW)
-    row.cause, row.time_ns = top.sequence, top.time_ns
-    row.value, row.pnl = positions.value(book, portfolio), positions.pnl(book, portfolio)
-    row.var_99, row.es_975 = positions.var_99(book, portfolio), positions.es_975(book, portfolio)
-    row.notional, row.stuck = positions.notional(book, portfolio), positions.stuck(book, portfolio)
-    row.unvalued = positions.unvalued(book, portfolio) + absent
-    row.worst_scenario = positions.worst_scenario(book, portfolio)
-    for measure in range(MEASURES):
-        row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
-    finish(address, ROW_SIZE)

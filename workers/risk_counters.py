@@ -18,7 +18,12 @@ COUNTERS = record(
         ("untrusted", "i8"),  # tops of a book that is stale, crossed or halted by a rule
         ("one_sided", "i8"),  # no bid or no ask: the mark before stays
         ("refused", "i8"),  # a price beyond every bound
+        ("executions", "i8"),  # that are in a position
+        ("not_ours", "i8"),  # of accounts that no portfolio has
+        ("astray", "i8"),  # in instruments without scenarios: in no position
+        ("unbooked", "i8"),  # beyond every bound: in no position
         ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
+        ("merged", "i8"),  # that had no room to be a lot of their own (FIFO)
         ("published", "i8"),
         ("warnings", "i8"),  # times that a portfolio went beyond the warn share of a limit
         ("breaches", "i8"),  # and beyond the limit
@@ -33,7 +38,7 @@ COUNTERS = record(
 # What becomes of a record.
 FATES = (
     "marks", "unchanged", "skipped", "waiting", "not_held", "one_sided", "refused", "untrusted",
-    "passed_by",
+    "executions", "not_ours", "astray", "unbooked", "passed_by",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ringbuf.record import layout_text
 from workers import scenarios as history
 from workers.kernels import position_block
+from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
 from workers.records import Measure
@@ -21,6 +22,7 @@ LAYOUTS = {
     "portfolio": (-1, position_block.PORTFOLIO),
     "position": (-1, position_block.POSITION),
     "distribution": (-1, DISTRIBUTION),
+    "ledger": (-1, LEDGER),
 }
 
 
@@ -69,6 +71,10 @@ class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     parent: str | None = None  # the portfolio above it: of a book its desk, of a desk the firm
     positions: dict[str, Position] = {}
+    # [book.matching]: what these trade, in all instruments that there are scenarios for.
+    accounts: list[int] = []
+    accounting: Literal["average", "fifo"] = "average"  # what a sale has cost
+    lots: int = 64  # of a position that FIFO keeps apart; what finds no room joins the newest
     limits: LimitOptions = msgspec.field(default_factory=LimitOptions)
 
 
@@ -102,6 +108,24 @@ def parents_of(options: RiskOptions) -> list[int]:
     return [-1 if parent is None else number[parent] for parent in parents]
 
 
+def owners_of(options: RiskOptions) -> list[int]:
+    """Of each account from 0 on the number of the portfolio that has it, -1: none."""
+    found = {
+        account: number
+        for number, portfolio in enumerate(options.portfolios)
+        for account in portfolio.accounts
+    }
+    return [found.get(account, -1) for account in range(max(found, default=-1) + 1)]
+
+
+def records_most(options: RiskOptions) -> int:
+    """How many records one book record can give."""
+    most = answers_most(options)
+    if not owners_of(options):
+        return most
+    return 1 + most * (2 if options.conflate_ms else 1)  # what waited, then the execution's own
+
+
 def answers_most(options: RiskOptions) -> int:
     """How many records one mark can give: one of each portfolio, and one of each limit."""
     return sum(1 + len(portfolio.limits.amounts()) for portfolio in options.portfolios)
@@ -128,7 +152,10 @@ def shape_of(options: RiskOptions) -> str:
 
 
 def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
-    """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing."""
+    """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing.
+
+    Where there are accounts, which may trade anything, of all symbols that a file has.
+    """
     wanted = symbols_of(options)
     if isinstance(options.scenarios, CsvScenarios):
         found = history.load(options.scenarios.path, wanted)
@@ -136,4 +163,5 @@ def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
         found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
     fixed = history.to_fixed(found.returns)
     column = {symbol: number for number, symbol in enumerate(found.symbols)}
-    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in wanted}
+    needed = sorted(column) if owners_of(options) else wanted
+    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in needed}

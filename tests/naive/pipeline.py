@@ -11,21 +11,17 @@ from tests.naive.bars import Bar, Bars
 from tests.naive.consolidated import Group, Quote, Venue, merge
 from tests.naive.measures import Measures
 from tests.naive.orderbook import Books, Message
-from tests.naive.risk import Risk
+from tests.naive.risk_stage import NaiveRisk
 from workers.book import BookOptions
 from workers.enriched import ConsolidatedOptions
 from workers.kernels.orderbook import Limits, Outcome
-from workers.kernels.position_block import PRICE_LIMIT
 from workers.records import (
     BAR,
     BAR_FLOW,
     CONSOLIDATED,
     FLOW,
     LEVEL,
-    LIMIT,
-    MONEY_SCALE,
     QUOTE,
-    RISK,
     TOP,
     TRADE,
     WHOLE,
@@ -34,14 +30,11 @@ from workers.records import (
     Event,
     Flag,
     Mark,
-    Measure,
     Side,
-    Standing,
     State,
     empty,
 )
-from workers.risk import CONVENTION
-from workers.risk_options import RiskOptions, load_scenarios
+from workers.risk_options import RiskOptions
 
 FULL = (Outcome.ORDERS_FULL, Outcome.LEVELS_FULL)
 WITH_FLAGS = (*range(Event.ADD, Event.STATUS), Event.SET, Event.CLEAR, Event.MODIFY)
@@ -383,137 +376,6 @@ class NaiveVenues:
             (int(price * scale), int(quantity * lots), places)
             for price, quantity, places in merge(sides, side == Side.BID)
         ]
-
-
-def parents_by_name(options: RiskOptions) -> list[int]:
-    """The place of each portfolio's parent in the list, -1 where it has none."""
-    names = [portfolio.name for portfolio in options.portfolios]
-    return [names.index(p.parent) if p.parent else -1 for p in options.portfolios]
-
-
-class NaiveRisk:
-    """Records of the book ring in, those of the risk ring out."""
-
-    def __init__(self, options: RiskOptions, names: dict[int, tuple[str, int]]) -> None:
-        self.options, self.names = options, names
-        self.returns = load_scenarios(options)
-        days = max((len(row) for row in self.returns.values()), default=0)
-        self.risk = Risk(len(options.portfolios), days, parents_by_name(options))
-        self.met: dict[str, int] = {}  # symbol -> the instrument that was first of that name
-        self.marks: dict[int, int] = {}
-        self.interval_ns = options.conflate_ms * 1_000_000
-        self.waiting: dict[int, np.ndarray] = {}  # instrument -> the top that is to be taken
-        self.latest: int | None = None  # interval
-        self.standings: dict[tuple[int, Measure], Standing] = {}
-        self.records: list[bytes] = []
-
-    def take(self, top: np.ndarray) -> None:
-        """Mark what is held to one record, if it is a top that moves a mark."""
-        self.turn_over(top)
-        instrument, bid, ask = int(top["instrument"]), int(top["bid"]), int(top["ask"])
-        if top["kind"] != Book.TOP or not self.holds(instrument):
-            return
-        good = bid > 0 and ask > 0 and max(bid, ask) <= PRICE_LIMIT
-        good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.BARRED)
-        if not good or self.newest(instrument) == bid + ask:
-            return
-        if self.marks.get(instrument) == bid + ask:
-            del self.waiting[instrument]
-        else:
-            self.waiting[instrument] = top
-        if not self.interval_ns:
-            self.mark_all(top)
-
-    def newest(self, instrument: int) -> int | None:
-        """The mark that waits, or else the one that stands."""
-        top = self.waiting.get(instrument)
-        return self.marks.get(instrument) if top is None else int(top["bid"] + top["ask"])
-
-    def turn_over(self, top: np.ndarray) -> None:
-        """Take what waits, where a record is of a later interval."""
-        interval = int(top["time_ns"]) // self.interval_ns if self.interval_ns else None
-        if interval is not None and (self.latest is None or interval > self.latest):
-            self.latest = interval
-            self.mark_all(top)
-
-    def mark_all(self, top: np.ndarray) -> None:
-        """Take what waits, and tell what this record caused."""
-        waited, self.waiting = self.waiting, {}
-        for instrument, one in waited.items():
-            bid, ask = int(one["bid"]), int(one["ask"])
-            self.marks[instrument] = bid + ask
-            assert self.risk.mark(instrument, bid, ask)
-        index = 0
-        for number in range(len(self.options.portfolios)):
-            mine = [one for i, one in waited.items() if self.risk.is_concerned(number, i)]
-            if mine:
-                newest = max(mine, key=lambda one: one["sequence"])
-                index = self.answer(top, int(newest["instrument"]), number, index)
-
-    def end(self) -> None:
-        """Nothing follows: take what waits, which only the board shows."""
-        told = len(self.records)
-        for top in [*self.waiting.values()][-1:]:
-            self.mark_all(top)
-        del self.records[told:]
-
-    def holds(self, instrument: int) -> bool:
-        """Whether any portfolio holds an instrument; positions join when it is first met."""
-        symbol, scale = self.names[instrument]
-        if symbol not in self.met:
-            self.met[symbol] = instrument
-            for number, portfolio in enumerate(self.options.portfolios):
-                position = portfolio.positions.get(symbol)
-                if position:
-                    cost = round(position.quantity * position.price * MONEY_SCALE)
-                    returns = self.returns[symbol]
-                    self.risk.hold(number, instrument, position.quantity, cost, scale, returns)
-        return self.met[symbol] == instrument and symbol in self.returns
-
-    def answer(self, top: np.ndarray, instrument: int, number: int, index: int) -> int:
-        """One record, and one for each limit that is stood to in another way; the next index."""
-        risk = self.risk
-        names = ("value", "pnl", "var_99", "es_975")
-        said = {name: getattr(risk, name)(number) for name in names}
-        self.write(RISK, top, instrument, number, index, kind=CONVENTION, **said)
-        options = self.options.portfolios[number].limits
-        for measure, most in options.amounts().items():
-            money = round(most * MONEY_SCALE)
-            amount = {
-                Measure.VALUE: risk.notional(number), Measure.LOSS: -said["pnl"],
-            }.get(measure, said.get(measure.name.lower()))  # fmt: skip
-            doubtful = self.doubtful(number)
-            warned = amount > round(money * options.warn)
-            after = Standing.WARN if warned else Standing.OK
-            after = Standing.UNKNOWN if doubtful else after
-            after = Standing.BREACH if amount > money else after
-            before = self.standings.get((number, measure), Standing.UNKNOWN)
-            if after != before:
-                self.standings[number, measure] = after
-                index += 1
-                self.write(
-                    LIMIT, top, instrument, number, index, kind=2, measure=measure, before=before,
-                    after=after, measured=amount, limit=money, doubtful=doubtful,
-                )  # fmt: skip
-        return index + 1
-
-    def doubtful(self, number: int) -> int:
-        """Positions without a mark: what is held of symbols whose first instrument has none."""
-        marked = {symbol for symbol, instrument in self.met.items() if instrument in self.marks}
-        family = (self.options.portfolios[each] for each in self.risk.family(number))
-        return sum(symbol not in marked for each in family for symbol in each.positions)
-
-    def write(
-        self, layout, top: np.ndarray, instrument: int, number: int, index: int, **fields: int
-    ) -> None:
-        record = empty(layout, 1)[0]
-        record["sequence"] = len(self.records) + 1
-        record["cause"], record["time_ns"] = top["sequence"], top["time_ns"]
-        record["instrument"], record["portfolio"] = instrument, number
-        record["index"] = index
-        for name, value in fields.items():
-            record[name] = value
-        self.records.append(record.tobytes())
 
 
 def names_of(events: np.ndarray) -> dict[int, tuple[str, int]]:

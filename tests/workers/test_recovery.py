@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ringbuf import files, memory, ring
 from ringbuf.jit import compiled
 from ringbuf.memory import SegmentError
-from tests.workers import test_book, test_matched, test_risk
+from tests.workers import test_book, test_executions, test_matched, test_risk
 from tests.workers.deaths import (
     NAME,
     Case,
@@ -92,6 +92,15 @@ def marks_case(stream) -> Case:
     return Case(Risk, lambda links: Risk(options, len(symbols), links), inputs, rows, symbols)
 
 
+def trades_case(drawn) -> Case:
+    """Executions that become positions, between marks that wait or do not."""
+    stream, options = drawn
+    inputs = test_executions.records_of(stream)
+    inputs["cause"] = np.arange(1, len(inputs) + 1)
+    symbols, rows = test_risk.SYMBOLS, len(options.portfolios)
+    return Case(Risk, lambda links: Risk(options, len(symbols), links), inputs, rows, symbols)
+
+
 STREAMS = st.lists(st.tuples(test_book.MESSAGES, st.sampled_from([0, 1, 2, 3])), max_size=40)
 CASES = st.one_of(
     STREAMS.map(book_case),
@@ -99,6 +108,9 @@ CASES = st.one_of(
     st.integers(0, 1 << 32).map(orders_case),
     st.lists(test_risk.TOPS, max_size=40).map(risk_case),
     st.lists(test_risk.TIMED, max_size=40).map(marks_case),
+    st.tuples(
+        st.lists(test_executions.STEPS, max_size=40), st.sampled_from(test_executions.TRADING)
+    ).map(trades_case),
 )
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf.jit import compiled
-from tests.naive.pipeline import NaiveRisk, parents_by_name
 from tests.naive.risk import Risk as Naive
+from tests.naive.risk_stage import NaiveRisk, parents_by_name
 from tests.workers.joined import joint, turn_until_finished
 from workers.kernels.position_block import PRICE_LIMIT
 from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Measure, Standing, empty

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringbuf.jit import compiled
-from tests.naive.pipeline import NaiveRisk
+from tests.naive.risk_stage import NaiveRisk
 from tests.workers.joined import joint, turn_until_finished
 from tests.workers.test_risk import (
     DAYS,

@@ -71,6 +71,7 @@ PORTFOLIO = record(
         ("unvalued", "i8"),  # positions without a mark yet
         ("stuck", "i8"),  # positions that kept their value because a bound was reached
         ("committed", "i8"),  # sum of |cost|, marked or not
+        ("realised", "i8"),  # by executions, money units
         ("parent", "i8"),  # -1: none
         # By Measure: see risk_limits.py. 0: no limit.
         ("limit", "i8", (MEASURES,)),

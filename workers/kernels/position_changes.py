@@ -41,6 +41,36 @@ def amount_of(state, row, quantity, price):
 
 
 @kernel
+def can_take(state, row, portfolio, quantity, more):
+    """Whether a portfolio and all above it can take a position of so much, however it is valued.
+
+    more: by so much may its cost grow, and what is realised, at most, money units.
+    """
+    held = at(held_of(state, row), HELD)
+    if abs(quantity) > PRODUCT_LIMIT:
+        return False
+    if positions.highest_mark(quantity, held.multiplier, held.reach) == 0:
+        return False
+    each = int(portfolio)
+    while each >= 0:
+        book = at(portfolio_of(state, each), PORTFOLIO)
+        if max(book.committed, abs(book.realised)) + more > COST_LIMIT:
+            return False
+        each = book.parent
+    return True
+
+
+@kernel
+def realise(state, portfolio, amount):
+    """Have a portfolio and all above it have realised so much more."""
+    each = int(portfolio)
+    while each >= 0:
+        book = at(portfolio_of(state, each), PORTFOLIO)
+        book.realised += amount
+        each = book.parent
+
+
+@kernel
 def change(state, row, portfolio, quantity, cost):
     """Have a portfolio hold so much of a row's instrument, which it holds already, at a cost.
 

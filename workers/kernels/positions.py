@@ -320,9 +320,15 @@ def value(state, portfolio):
 
 @kernel
 def pnl(state, portfolio):
-    """Value less cost of the valued positions, money units."""
+    """Value less cost of the valued positions, and what was realised, money units."""
     book = at(portfolio_of(state, portfolio), PORTFOLIO)
-    return book.value - book.cost
+    return book.value - book.cost + book.realised
+
+
+@kernel
+def realised(state, portfolio):
+    """What executions have realised, money units."""
+    return at(portfolio_of(state, portfolio), PORTFOLIO).realised
 
 
 @kernel

@@ -17,6 +17,7 @@ from workers.records import (
     FLOW,
     LEVEL,
     LIMIT,
+    POSITION_RECORD,
     QUOTE,
     REPORT,
     RISK,
@@ -182,6 +183,11 @@ _RISK = (
     Column("var_99", "var_99", Shown.MONEY),
     Column("es_975", "es_975", Shown.MONEY),
 )
+_POSITIONS = (
+    Column("portfolio", "portfolio"),
+    Column("quantity", "quantity", Shown.QUANTITY),
+    *(Column(name, name, Shown.MONEY) for name in ("cost", "realised", "amount")),
+)
 _LIMITS = (
     Column("portfolio", "portfolio"),
     Column("measure", "measure", Shown.MEASURE),
@@ -243,6 +249,7 @@ TABLES = {
     ),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
     "limit": Table("limits", LIMIT, (*_ORIGIN, *_LIMITS)),
+    "position": Table("positions", POSITION_RECORD, (*_ORIGIN, *_POSITIONS)),
 }
 
 

@@ -1,0 +1,226 @@
+"""The risk stage as anybody would write it: what must come out."""
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+
+from tests.naive.ledger import Ledger
+from tests.naive.risk import Risk
+from workers.kernels.position_block import PRICE_LIMIT
+from workers.records import (
+    EXECUTION,
+    LIMIT,
+    MONEY_SCALE,
+    POSITION_RECORD,
+    RISK,
+    Book,
+    Mark,
+    Measure,
+    Side,
+    Standing,
+    empty,
+)
+from workers.risk import CONVENTION
+from workers.risk_options import RiskOptions, load_scenarios
+
+
+def parents_by_name(options: RiskOptions) -> list[int]:
+    """The place of each portfolio's parent in the list, -1 where it has none."""
+    names = [portfolio.name for portfolio in options.portfolios]
+    return [names.index(p.parent) if p.parent else -1 for p in options.portfolios]
+
+
+class NaiveRisk:
+    """Records of the book ring in, those of the risk ring out."""
+
+    def __init__(self, options: RiskOptions, names: dict[int, tuple[str, int]]) -> None:
+        self.options, self.names = options, names
+        self.returns = load_scenarios(options)
+        days = max((len(row) for row in self.returns.values()), default=0)
+        self.risk = Risk(len(options.portfolios), days, parents_by_name(options))
+        self.met: dict[str, int] = {}  # symbol -> the instrument that was first of that name
+        self.marks: dict[int, int] = {}
+        self.interval_ns = options.conflate_ms * 1_000_000
+        self.waiting: dict[int, np.ndarray] = {}  # instrument -> the top that is to be taken
+        self.latest: int | None = None  # interval
+        self.standings: dict[tuple[int, Measure], Standing] = {}
+        self.ledgers: dict[tuple[int, int], Ledger] = {}  # portfolio, instrument
+        self.missed: Counter[int] = Counter()  # executions that are in no position
+        self.records: list[bytes] = []
+
+    def take(self, top: np.ndarray) -> None:
+        """Mark what is held to one record, if it is a top that moves a mark."""
+        if top["kind"] == Book.EXECUTION:
+            execution = np.frombuffer(top.tobytes(), EXECUTION)[0]
+            owner, index = self.join(execution), self.turn_over(top)
+            if owner is not None:
+                self.execute(owner, execution, index)
+            return
+        self.turn_over(top)
+        instrument, bid, ask = int(top["instrument"]), int(top["bid"]), int(top["ask"])
+        if top["kind"] != Book.TOP or not self.holds(instrument):
+            return
+        good = bid > 0 and ask > 0 and max(bid, ask) <= PRICE_LIMIT
+        good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.BARRED)
+        if not good or self.newest(instrument) == bid + ask:
+            return
+        if self.marks.get(instrument) == bid + ask:
+            del self.waiting[instrument]
+        else:
+            self.waiting[instrument] = top
+        if not self.interval_ns:
+            self.mark_all(top)
+
+    def newest(self, instrument: int) -> int | None:
+        """The mark that waits, or else the one that stands."""
+        top = self.waiting.get(instrument)
+        return self.marks.get(instrument) if top is None else int(top["bid"] + top["ask"])
+
+    def turn_over(self, top: np.ndarray) -> int:
+        """Take what waits, where a record is of a later interval; the next index."""
+        interval = int(top["time_ns"]) // self.interval_ns if self.interval_ns else None
+        if interval is not None and (self.latest is None or interval > self.latest):
+            self.latest = interval
+            return self.mark_all(top)
+        return 0
+
+    def mark_all(self, top: np.ndarray) -> int:
+        """Take what waits, and tell what this record caused."""
+        waited, self.waiting = self.waiting, {}
+        for instrument, one in waited.items():
+            bid, ask = int(one["bid"]), int(one["ask"])
+            self.marks[instrument] = bid + ask
+            assert self.risk.mark(instrument, bid, ask)
+        index = 0
+        for number in range(len(self.options.portfolios)):
+            mine = [one for i, one in waited.items() if self.risk.is_concerned(number, i)]
+            if mine:
+                newest = max(mine, key=lambda one: one["sequence"])
+                index = self.answer(top, int(newest["instrument"]), number, index)
+        return index
+
+    def join(self, execution: np.ndarray) -> int | None:
+        """The portfolio whose account it is of, which holds the instrument from here on."""
+        portfolios, instrument = self.options.portfolios, int(execution["instrument"])
+        owners = [n for n, p in enumerate(portfolios) if execution["account"] in p.accounts]
+        symbol, scale = self.names[instrument]
+        for owner in owners:
+            self.holds(instrument)
+            if symbol in self.returns and (owner, instrument) not in self.ledgers:
+                fifo = portfolios[owner].accounting == "fifo"
+                made = self.ledgers[owner, instrument] = Ledger(
+                    portfolios[owner].lots if fifo else None
+                )
+                held = self.risk.portfolios[owner].get(instrument, (0, 0))
+                if held[0]:
+                    made.open(*held)
+                self.risk.hold(owner, instrument, *held, scale, self.returns[symbol])
+        return owners[0] if owners else None
+
+    def execute(self, owner: int, execution: np.ndarray, index: int) -> None:
+        """Have an execution be in a portfolio's position."""
+        instrument = int(execution["instrument"])
+        _, scale = self.names[instrument]
+        mine = self.ledgers.get((owner, instrument))
+        if mine is None:
+            self.missed[owner] += 1
+        else:
+            quantity = int(execution["quantity"]) * (1 if execution["side"] == Side.BID else -1)
+            amount = round(Fraction(quantity * int(execution["price"]) * MONEY_SCALE, scale))
+            mine.fill(quantity, amount)
+            row = self.risk.returns[instrument]
+            self.risk.hold(owner, instrument, mine.quantity, mine.cost, scale, row)
+            self.write(
+                POSITION_RECORD, execution, instrument, owner, index, kind=3, amount=amount,
+                quantity=mine.quantity, cost=mine.cost, realised=mine.realised,
+            )  # fmt: skip
+            index += 1
+        for number in range(len(self.options.portfolios)):
+            if owner in self.risk.family(number):
+                index = self.answer(execution, instrument, number, index)
+
+    def realised(self, number: int) -> int:
+        """What executions have brought a portfolio and those below it."""
+        family = self.risk.family(number)
+        return sum(mine.realised for (owner, _), mine in self.ledgers.items() if owner in family)
+
+    def end(self) -> None:
+        """Nothing follows: take what waits, which only the board shows."""
+        told = len(self.records)
+        for top in [*self.waiting.values()][-1:]:
+            self.mark_all(top)
+        del self.records[told:]
+
+    def holds(self, instrument: int) -> bool:
+        """Whether any portfolio holds an instrument; positions join when it is first met."""
+        symbol, scale = self.names[instrument]
+        if symbol not in self.met:
+            self.met[symbol] = instrument
+            for number, portfolio in enumerate(self.options.portfolios):
+                position = portfolio.positions.get(symbol)
+                if position:
+                    cost = round(position.quantity * position.price * MONEY_SCALE)
+                    returns = self.returns[symbol]
+                    self.risk.hold(number, instrument, position.quantity, cost, scale, returns)
+        return any(instrument in held for held in self.risk.portfolios)
+
+    def answer(self, top: np.ndarray, instrument: int, number: int, index: int) -> int:
+        """One record, and one for each limit that is stood to in another way; the next index."""
+        risk = self.risk
+        names = ("value", "pnl", "var_99", "es_975")
+        said = {name: getattr(risk, name)(number) for name in names}
+        said["pnl"] += self.realised(number)
+        self.write(RISK, top, instrument, number, index, kind=CONVENTION, **said)
+        options = self.options.portfolios[number].limits
+        for measure, most in options.amounts().items():
+            money = round(most * MONEY_SCALE)
+            amount = {
+                Measure.VALUE: risk.notional(number), Measure.LOSS: -said["pnl"],
+            }.get(measure, said.get(measure.name.lower()))  # fmt: skip
+            doubtful = self.doubtful(number)
+            warned = amount > round(money * options.warn)
+            after = Standing.WARN if warned else Standing.OK
+            after = Standing.UNKNOWN if doubtful else after
+            after = Standing.BREACH if amount > money else after
+            before = self.standings.get((number, measure), Standing.UNKNOWN)
+            if after != before:
+                self.standings[number, measure] = after
+                index += 1
+                self.write(
+                    LIMIT, top, instrument, number, index, kind=2, measure=measure, before=before,
+                    after=after, measured=amount, limit=money, doubtful=doubtful,
+                )  # fmt: skip
+        return index + 1
+
+    def doubtful(self, number: int) -> int:
+        """Positions without a mark: what is held of symbols whose first instrument has none."""
+        marked = {symbol for symbol, instrument in self.met.items() if instrument in self.marks}
+        family = self.risk.family(number)
+        portfolios = [self.options.portfolios[each] for each in family]
+        waiting = sum(symbol not in marked for each in portfolios for symbol in each.positions)
+        traded = [
+            instrument
+            for owner, instrument in self.ledgers
+            if owner in family and not self.is_given(owner, instrument)
+        ]
+        missed = sum(self.missed[each] for each in family)
+        return waiting + missed + sum(instrument not in self.marks for instrument in traded)
+
+    def is_given(self, owner: int, instrument: int) -> bool:
+        """Whether a portfolio holds an instrument from the start."""
+        symbol, _ = self.names[instrument]
+        given = self.options.portfolios[owner].positions
+        return symbol in given and self.met.get(symbol) == instrument
+
+    def write(
+        self, layout, top: np.ndarray, instrument: int, number: int, index: int, **fields: int
+    ) -> None:
+        record = empty(layout, 1)[0]
+        record["sequence"] = len(self.records) + 1
+        record["cause"], record["time_ns"] = top["sequence"], top["time_ns"]
+        record["instrument"], record["portfolio"] = instrument, number
+        record["index"] = index
+        for name, value in fields.items():
+            record[name] = value
+        self.records.append(record.tobytes())

@@ -1,0 +1,167 @@
+"""Executions of accounts become positions of the portfolios that these accounts are of.
+
+An execution is booked when it comes, whether marks wait or not. What cannot be (there are no
+scenarios for its instrument, or it is beyond every bound) is counted, and from then on counts as a
+position that the portfolio's figures do not cover: its limits are never ok again.
+"""
+
+from ringbuf.atomics import at
+from ringbuf.jit import kernel
+from ringbuf.record import record
+from ringbuf.ring import claim, publish
+from workers.desk import ABSENT, ABSENT_SIZE, DESK, KNOWN, KNOWN_AT, NO_SCENARIOS, judge, show, tell
+from workers.kernels import ledger, position_changes
+from workers.kernels.ledger import LEDGER
+from workers.kernels.position_block import (
+    PORTFOLIO,
+    POSITION,
+    STATE,
+    portfolio_of,
+    position_of,
+    row_of,
+)
+from workers.records import EXECUTION, POSITION_RECORD, TOP, Kept, Side
+from workers.risk_counters import COUNTERS
+
+OWNER = record([("portfolio", "i8")])  # of an account, -1: none
+OWNER_SIZE = OWNER.itemsize
+BID, POSITION_KIND = int(Side.BID), int(Kept.POSITION)
+
+
+@kernel
+def owner_of(state, account):
+    """The portfolio that takes an account's executions, -1: none does."""
+    desk = at(state, DESK)
+    if account < 0 or account >= desk.accounts_count:
+        return -1
+    return int(at(desk.accounts + int(account) * OWNER_SIZE, OWNER).portfolio)
+
+
+@kernel
+def ledger_of(state, row, portfolio):
+    """The address of a position's ledger."""
+    desk = at(state, DESK)
+    place = row * desk.portfolios + int(portfolio)
+    return int(desk.ledgers + place * desk.ledger_size)
+
+
+@kernel
+def wants(state, execution):
+    """True (and asked for) where a portfolio does not hold yet what an account of it traded."""
+    desk = at(state, DESK)
+    portfolio, instrument = owner_of(state, execution.account), int(execution.instrument)
+    if portfolio < 0 or at(state + KNOWN_AT + instrument, KNOWN).what == NO_SCENARIOS:
+        return False
+    row = row_of(desk.positions, instrument)
+    if row >= 0 and at(position_of(desk.positions, row, portfolio), POSITION).highest_mark > 0:
+        return False
+    desk.asks, desk.asks_for = instrument, portfolio
+    return True
+
+
+@kernel
+def execute(state, writer, address, index):
+    """Have the EXECUTION at an address be in its portfolio's position; return the next index."""
+    desk, execution = at(state, DESK), at(address, EXECUTION)
+    tally = at(desk.counters, COUNTERS)
+    portfolio, instrument = owner_of(state, execution.account), int(execution.instrument)
+    if portfolio < 0:
+        tally.not_ours += 1
+        return index
+    if at(state + KNOWN_AT + instrument, KNOWN).what == NO_SCENARIOS:
+        tally.astray += 1
+        desk.astray = instrument + 1
+        miss(state, portfolio)
+    elif book(state, portfolio, execution):
+        tally.executions += 1
+        index = tell_position(state, writer, execution, portfolio, index)
+    else:
+        tally.unbooked += 1
+        miss(state, portfolio)
+    return tell_above(state, writer, at(address, TOP), portfolio, index)
+
+
+@kernel
+def miss(state, portfolio):
+    """Have a portfolio and all above it know of something that their figures do not cover."""
+    desk = at(state, DESK)
+    each = int(portfolio)
+    while each >= 0:
+        at(desk.absent + each * ABSENT_SIZE, ABSENT).count += 1
+        each = at(portfolio_of(desk.positions, each), PORTFOLIO).parent
+
+
+@kernel
+def book(state, portfolio, execution):
+    """Enter an execution in its ledger and the position; False where it is too large."""
+    desk, tally = at(state, DESK), at(at(state, DESK).counters, COUNTERS)
+    row = row_of(desk.positions, execution.instrument)
+    quantity = int(execution.quantity)
+    if execution.side != BID:
+        quantity = -quantity
+    mine = ledger_of(state, row, portfolio)
+    amount, is_told = position_changes.amount_of(
+        desk.positions, row, quantity, int(execution.price)
+    )
+    if quantity == 0 or not is_told or not ledger.bears(mine, quantity, amount):
+        return False
+    lines = at(mine, LEDGER)
+    held, more = int(lines.quantity) + quantity, abs(amount) + abs(int(lines.cost))
+    if not position_changes.can_take(desk.positions, row, portfolio, held, more):
+        return False
+    realised, merged = int(lines.realised), int(lines.merged)
+    ledger.fill(mine, quantity, amount)
+    position_changes.realise(desk.positions, portfolio, lines.realised - realised)
+    position_changes.change(desk.positions, row, portfolio, int(lines.quantity), int(lines.cost))
+    tally.merged += lines.merged - merged
+    tally.saturated = at(desk.positions, STATE).saturated
+    desk.amount = amount
+    return True
+
+
+@kernel
+def tell_position(state, writer, execution, portfolio, index):
+    """Publish what a position is now; return the next index."""
+    desk = at(state, DESK)
+    row = row_of(desk.positions, execution.instrument)
+    lines = at(ledger_of(state, row, portfolio), LEDGER)
+    record_ = at(claim(writer, desk.target), POSITION_RECORD)
+    record_.cause, record_.time_ns = execution.sequence, execution.time_ns
+    record_.quantity, record_.cost = lines.quantity, lines.cost
+    record_.realised, record_.amount = lines.realised, desk.amount
+    record_.instrument, record_.portfolio = execution.instrument, portfolio
+    record_.index, record_.kind = index, POSITION_KIND
+    publish(writer, desk.target, desk.timing.born, desk.timing.now)
+    desk.target += 1
+    at(desk.counters, COUNTERS).published += 1
+    return index + 1
+
+
+@kernel
+def tell_above(state, writer, top, portfolio, index):
+    """Publish a portfolio and those above it, by number; return the next index.
+
+    top: the record that is the cause, as if it were a TOP.
+    """
+    desk = at(state, DESK)
+    first = index
+    for each in range(desk.portfolios):
+        if is_above(desk.positions, each, portfolio):
+            instrument = int(top.instrument)
+            index = tell(state, writer, top, instrument, each, index)
+            absent = at(desk.absent + each * ABSENT_SIZE, ABSENT).count
+            index = judge(state, writer, top, instrument, each, absent, index)
+            show(desk.board, desk.positions, top, each, absent)
+    at(desk.counters, COUNTERS).published += index - first
+    return index
+
+
+@kernel
+def is_above(book, above, portfolio):
+    """Whether a portfolio is another one, or above it."""
+    each = int(portfolio)
+    while each >= 0:
+        if each == above:
+            return True
+        each = int(at(portfolio_of(book, each), PORTFOLIO).parent)
+    return False
