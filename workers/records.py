@@ -10,9 +10,14 @@ from enum import IntEnum
 import numpy as np
 
 from ringbuf.record import LINE, fields_of, offset, record, slot_record
-from workers.risk_records import LIMIT, POSITION_RECORD, RISK, Kept
-from workers.risk_records import Measure as Measure
-from workers.risk_records import Standing as Standing
+from workers.risk_records import (  # noqa: F401 (some are only handed on)
+    LIMIT,
+    POSITION_RECORD,
+    RISK,
+    Kept,
+    Measure,
+    Standing,
+)
 
 
 class Side(IntEnum):

@@ -200,6 +200,12 @@ BARS = "".join(f"[[book.bars]]\ntrades = {number}\n" for number in range(2, 6))
         (GOOD + "[book.matching]\n[book.measures]\n" + BARS
          + "[rings]\nbook = 128\n",
          "rings.book: 128 is too small for what one event can give; use 256"),
+        (GOOD + "[book.matching]\n[[risk.portfolios]]\nname = 'p'\naccounts = [0]\n",
+         "risk.portfolios[0].accounts: there is no account 0; add [[book.matching.accounts]]"),
+        (GOOD + "[book.matching]\n[[book.matching.accounts]]\n[[risk.portfolios]]\nname = 'p'\n"
+         "accounts = [0]\n", "nobody tells what account 0 trades; give it executions = true"),
+        (GOOD + "[[risk.portfolios]]\nname = 'p'\naccounting = 'lifo'\n",
+         "risk.portfolios[0].accounting: 'lifo' is none of its values; did you mean"),
         (GOOD + "[book.matching]\n[rings]\nbook = 32\n", "rings.book: 32 is no size; use 128"),
         (GOOD + "[book.matching]\n[[book.matching.accounts]]\nmax_quantity = 0\n",
          "max_quantity = 0: give 1 to 1152921504606846976, or leave it out"),

@@ -70,6 +70,38 @@ def test_limits_need_room_on_the_ring():
     assert line == "risk.portfolios: 26 of them with 104 limits; give at most 128 altogether"
 
 
+@pytest.mark.parametrize(
+    ("accounts", "what"),
+    [
+        (([-1], []), "[0].accounts: -1 is no account; give 0 to 1048575"),
+        (([1 << 20], []), "[0].accounts: 1048576 is no account"),
+        (([0, 3], [3]), "[1].accounts: account 3 is one of 'p0' already; name it once"),
+        (([0, 0], []), "[0].accounts: account 0 is one of 'p0' already"),
+    ],
+)
+def test_one_line_for_accounts_that_cannot_be(accounts, what):
+    portfolios = [
+        Portfolio(name=f"p{number}", positions=HELD, accounts=some)
+        for number, some in enumerate(accounts)
+    ]
+    (line,) = portfolio_faults(RiskOptions(portfolios=portfolios), 128)
+    assert line.startswith(f"risk.portfolios{what}")
+
+
+@pytest.mark.parametrize("lots", [0, 4097])
+def test_one_line_for_what_is_no_number_of_lots(lots):
+    portfolio = Portfolio(name="p", positions=HELD, accounts=[0], lots=lots)
+    (line,) = portfolio_faults(RiskOptions(portfolios=[portfolio]), 128)
+    assert line == f"risk.portfolios[0].lots: {lots}; give 1 to 4,096"
+
+
+def test_accounts_are_positions_enough_and_need_room_on_the_ring():
+    trading = [Portfolio(name=f"p{number}", accounts=[number]) for number in range(64)]
+    assert not portfolio_faults(RiskOptions(portfolios=trading), 128)
+    (line,) = portfolio_faults(RiskOptions(portfolios=trading, conflate_ms=5), 128)
+    assert line.startswith("risk.portfolios: an execution can give 129 records; give fewer")
+
+
 def test_more_than_the_ring_holds():
     many = options(*((f"p{number}", None) for number in range(129)))
     (line,) = portfolio_faults(many, 128)

@@ -52,7 +52,15 @@ def book_of(portfolio: Portfolio) -> Portfolio:
 RISK = st.builds(
     RiskOptions,
     portfolios=st.lists(
-        st.builds(Portfolio, name=TEXT, positions=POSITIONS), max_size=3, unique_by=lambda p: p.name
+        st.builds(
+            Portfolio,
+            name=TEXT,
+            positions=POSITIONS,
+            accounting=st.sampled_from(["average", "fifo"]),
+            lots=st.sampled_from([1, 64, 4096]),
+        ),
+        max_size=3,
+        unique_by=lambda p: p.name,
     ).map(lambda found: [*found, *(book_of(portfolio) for portfolio in found[:1])]),
     scenarios=st.builds(CsvScenarios, path=TEXT)
     | st.builds(SyntheticScenarios, days=st.integers(100, 2000), seed=COUNT),
