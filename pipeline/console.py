@@ -210,14 +210,16 @@ def portfolios(report: Report) -> Table:
     """Value, P&L, VaR and ES of each portfolio."""
     made = table(
         "portfolios (historical, k-th worst, split atom)",
-        "portfolio", ">value", ">P&L", ">VaR 99 %", ">ES 97.5 %", ">scenarios", ">unmarked",
-        "limits",
+        "portfolio", ">value", ">P&L", ">realised", ">VaR 99 %", ">ES 97.5 %", ">scenarios",
+        ">unmarked", "limits",
     )  # fmt: skip
     names = [row.name for row in report.portfolios]
     parents = [names.index(row.parent) if row.parent else -1 for row in report.portfolios]
     for number, name in indented(names, parents):
         row = report.portfolios[number]
-        money = (f"{value:,.2f}" for value in (row.value, row.pnl, row.var_99, row.es_975))
+        money = (
+            f"{value:,.2f}" for value in (row.value, row.pnl, row.realised, row.var_99, row.es_975)
+        )
         made.add_row(name, *money, f"{row.scenarios:,}", str(row.unvalued), row.limits)
     return made
 

@@ -14,6 +14,7 @@ from workers.records import (
     Doubt,
     Event,
     Flag,
+    Kept,
     Mark,
     Side,
     State,
@@ -147,6 +148,21 @@ def test_records_of_several_kinds_share_a_table_in_the_order_of_the_ring(reading
         ["level", "bid 1.00: 3 in 2 orders"],
         ["depth", "bid 0.0100: 3 in 2 orders, 7 follow"],
     ]
+
+
+def test_executions_and_what_they_make_of_positions(reading):
+    values = {"order": 7, "price": 100, "quantity": 3, "account": 2, "state": 2, "instrument": 1}
+    found = of_json(reading, "execution", sequence=1, **values)
+    told = {"order_id": 7, "account": 2, "price": 1.0, "quantity": 3, "liquidity": "taker"}
+    assert told.items() <= found.items()
+    money = {"cost": 66_000, "realised": -5_000, "amount": 20_000}
+    found = of_json(reading, "position", sequence=1, kind=Kept.POSITION, quantity=-3, **money)
+    told = {"portfolio": 0, "quantity": -3, "cost": 6.6, "realised": -0.5, "amount": 2.0}
+    assert told.items() <= found.items()
+    values = {"sequence": 2, "kind": Kept.POSITION, "quantity": -3, **money}
+    parts = [("position", records("position", **values)), ("risk", records("risk", sequence=1))]
+    lines = [*Table(RISK_RING, reading).of(parts)]
+    assert lines[2].endswith("holds -3 that cost 6.60, -0.50 realised")
 
 
 def test_the_header_comes_once_and_columns_grow_but_never_shrink(reading):

@@ -129,3 +129,24 @@ def test_an_amount_beyond_every_bound_is_not_told(quantity, price):
     state = one_held()
     assert position_changes.amount_of(state.address, 0, quantity, price) == (0, False)
     assert position_changes.amount_of(state.address, 0, np.int64(-2), 5)[1]
+
+
+def test_what_a_parent_cannot_count_its_child_cannot_take():
+    state = State(2, 3, 2, 3, parents=(2, 2, -1))
+    returns = fixed(0.01, -0.02, 0.0)
+    state.hold(0, 0, 1, 0, 100, returns)
+    state.hold(1, 1, 1, 0, 100, returns)
+
+    def takes(quantity: int, more: int) -> bool:
+        return bool(position_changes.can_take(state.address, 1, 1, quantity, more))
+
+    assert takes(5, COST_LIMIT)
+    assert not takes(5, COST_LIMIT + 1)
+    assert not takes(PRODUCT_LIMIT, 0)  # not even the lowest mark would fit
+    assert not takes(PRODUCT_LIMIT + 1, 0)
+    position_changes.realise(state.address, 0, -7)
+    realised = [int(positions.realised(state.address, number)) for number in range(3)]
+    assert realised == [-7, 0, -7]
+    assert [int(positions.pnl(state.address, number)) for number in range(3)] == realised
+    assert takes(5, COST_LIMIT - 7)
+    assert not takes(5, COST_LIMIT - 6)
