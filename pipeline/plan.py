@@ -19,6 +19,7 @@ from ringbuf.share import Layouts, Seat
 from tuning.topology import Topology
 from workers import depth, instruments, risk
 from workers.enriched import CONSOLIDATED_DEPTH
+from workers.position_board import POSITION_ROW, rows_of
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 
 LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
@@ -322,6 +323,7 @@ def _segments(
         "depth": ("depth", depth.DEPTH, config.ingest.instruments),
         "consolidated": ("group", CONSOLIDATED_DEPTH, len(config.consolidated)),
         "portfolios": ("portfolio", risk.PORTFOLIO_ROW, max(len(config.risk.portfolios), 1)),
+        "positions": ("position", POSITION_ROW, max(len(rows_of(config.risk)), 1)),
     }
     for board, (row, dtype, count) in rows.items():
         if count and any(board in CLASSES[name].KEEPS for name in names):

@@ -8,10 +8,12 @@ from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
+from workers import position_board
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
 from workers.kernels import position_block, positions, risk_limits
-from workers.kernels.position_block import HELD, MEASURES, STATE, ancestors
+from workers.kernels.position_block import HELD, MEASURES, STATE, ancestors, row_of
+from workers.position_board import PositionBoard
 from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Mark, Standing, lined
 from workers.records import Book as Kind
 from workers.risk_options import RiskOptions, answers_most, counts_below, load_scenarios, parents_of
@@ -71,6 +73,7 @@ DESK = record(
         ("portfolios", "i8"),
         ("instruments", "i8"),
         ("absent", "i8"),  # address: positions of each portfolio whose instrument was not met yet
+        ("shown", "i8"),  # address: the table of position_board.py
         ("most", "i8"),  # records that one mark can give
         ("target", "i8"),
         ("asks", "i8"),  # an instrument that Python must look up; -1: none
@@ -89,7 +92,7 @@ class Risk(Stage):
     READS = ("book",)
     WRITES = ("risk",)
     LOOKS_AT = ("instruments",)
-    KEEPS = ("portfolios",)
+    KEEPS = ("portfolios", "positions")
     HISTOGRAMS = ("hop", "age")
 
     @staticmethod
@@ -131,9 +134,11 @@ class Risk(Stage):
         below, self.parents = counts_below(self.options), parents_of(self.options)
         self.absent = np.array([*below, 0], np.int64)
         position_block.create(self.book.ctypes.data, limits, self.parents)
+        self.shown = PositionBoard(self.options, limits.held)
         self.bind(self.links)
         for number in range(len(self.options.portfolios)):
             self._begin(number, below[number], count)
+        self.shown.show(self.links.boards["positions"])
         limited = answers_most(self.options) - len(self.options.portfolios)
         self.links.panel.counters["risk"]["live_unknown"] = limited
         # Compiled before it is needed, like what `_look_up` calls.
@@ -165,12 +170,26 @@ class Risk(Stage):
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
         desk.absent, desk.most = self.absent.ctypes.data, answers_most(self.options)
         new_hop(self.desk_at, links.panel)
-        known = np.flatnonzero(self.desk[KNOWN_AT:])
-        self.met = {self.names.symbol(int(instrument)) for instrument in known}
+        desk.shown = self.shown.address
+        self.shown.bind(links.boards["positions"].address, desk.positions)
+        known = self.desk[KNOWN_AT:]
+        self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
+        for instrument in np.flatnonzero(known == HELD_HERE):
+            self._seat(int(instrument))
+
+    def _seat(self, instrument: int) -> None:
+        """Give an instrument that is held its rows of the board."""
+        row = row_of(self.book.ctypes.data, instrument)
+        self.shown.seat(self.names.symbol(instrument), int(row))
 
     def state(self) -> dict[str, np.ndarray]:
         """The positions, and which instruments were met."""
-        return {"positions": self.book, "desk": self.desk, "absent": self.absent.view(np.uint8)}
+        return {
+            "positions": self.book,
+            "desk": self.desk,
+            "absent": self.absent.view(np.uint8),
+            "shown": self.shown.table,
+        }
 
     def _rehearse(self, limits: position_block.Limits) -> None:
         """Hold, mark and hold again, in memory of its own."""
@@ -220,6 +239,8 @@ class Risk(Stage):
                 )
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
+        if known.what == HELD_HERE:
+            self._seat(instrument)
 
     def close(self) -> None:
         """Say that no more risk records will come."""
@@ -264,6 +285,7 @@ def turn(state, reader, writer, limit, patience):
             let_go(reader, sequence, writer, desk.target - 1)
         sequence += 1
     let_go(reader, sequence - 1, writer, desk.target - 1)
+    position_board.show_in_time(desk.shown, sequence - first, reader, sequence)
     return desk.asks, sequence - first
 
 
@@ -319,6 +341,7 @@ def report(state, writer, top):
             absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
             index = judge(state, writer, top, portfolio, absent, index)
             show(desk.board, desk.positions, top, portfolio, absent)
+            position_board.note(desk.shown, portfolio, top)
     at(desk.counters, COUNTERS).published += index
     return index
 

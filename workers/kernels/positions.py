@@ -15,6 +15,7 @@ its portfolio or one above it past GROSS_LIMIT (sum of |exposure| x the instrume
 |return|), the position keeps its last value, and is `stuck` and counted until one is taken again.
 """
 
+import ctypes
 import math
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ from workers.kernels import scenarios
 from workers.kernels.position_block import (
     COST_LIMIT,
     COUNTERS,
+    EXPOSURE,
+    EXPOSURE_SIZE,
     GROSS_LIMIT,
     HELD,
     PORTFOLIO,
@@ -39,6 +42,7 @@ from workers.kernels.position_block import (
     PositionRefused,
     check_range,
     distribution_of,
+    exposures_of,
     held_of,
     portfolio_of,
     position_of,
@@ -136,6 +140,15 @@ def returns_at(address: int, row: int) -> np.ndarray:
     ]
 
 
+def by_scenario(address: int) -> np.ndarray:
+    """A view of the returns by scenario: int32 [scenarios, room for rows and padding]."""
+    header = at(address, STATE)
+    shape = int(header.scenarios), int(header.by_scenario_size) // np.dtype(np.int32).itemsize
+    size = shape[0] * shape[1]
+    whole = (ctypes.c_int32 * size).from_address(address + int(header.by_scenario_at))
+    return np.ctypeslib.as_array(whole).reshape(shape)
+
+
 def highest_mark(quantity: int, terms: Terms) -> int:
     """The highest mark whose value and exposure fit; 0 where not even the lowest does."""
     if not quantity:
@@ -153,6 +166,7 @@ def open_row(address: int, instrument: int, terms: Terms) -> int:
     held.instrument = instrument
     held.multiplier, held.divisor, held.weight = terms.multiplier, terms.divisor, terms.weight
     returns_at(address, row)[:] = terms.returns
+    by_scenario(address)[:, row] = terms.returns
     at(address + int(header.rows_at) + instrument * ROW_SIZE, ROW).row = row
     header.rows = row + 1
     return row
@@ -260,6 +274,8 @@ def carry(state, row, portfolio, value, exposure):
         book.unvalued -= fresh
         book.stuck -= position.stuck
         book.pending += exposure - position.exposure
+        whole = at(exposures_of(state, each) + row * EXPOSURE_SIZE, EXPOSURE)
+        whole.unit += exposure - position.exposure
         each = book.parent
 
 
