@@ -32,7 +32,8 @@ from ringbuf.share import KIND as RING
 NICE = 10  # an answer may come late; the stages of a busy host may not
 # 100 ns to 10 s, in steps of 1, 2, 5.
 BOUNDS_NS = [step * 10**power for power in range(2, 10) for step in (1, 2, 5)] + [10**10]
-NOW = ("live", "peak", "truncated")  # counters that begin so say how it is, and may fall
+# Counters that begin so say how it is, and may fall.
+NOW = ("live", "peak", "pending", "truncated", "waiting")
 NUMBERED = re.compile(r"(?P<block>[a-z]+)(?P<number>\d+)")  # feed0, sink1
 
 

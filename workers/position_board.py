@@ -136,6 +136,13 @@ def show_in_time(table, taken, reader, sequence):
 
 
 @kernel
+def show_all(table):
+    """Write all rows that are due."""
+    while is_due(table):
+        show_some(table)
+
+
+@kernel
 def is_due(table):
     """Whether there is anything to write."""
     header = at(table, TABLE)

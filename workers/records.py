@@ -324,13 +324,15 @@ class Standing(IntEnum):
 
 RISK = slot_record(
     [
-        ("cause", "i8"),  # sequence of the book record that moved the mark
+        # Sequence of the book record that moved the mark, or, where marks wait until an interval is
+        # over ([risk] conflate_ms), of the one that was first behind it; time_ns is that one's.
+        ("cause", "i8"),
         ("time_ns", "i8"),
         ("value", "i8"),  # market value of the portfolio, money units
         ("pnl", "i8"),  # value less cost, money units
         ("var_99", "i8"),  # historical value at risk, a loss is positive, money units
         ("es_975", "i8"),  # expected shortfall, a loss is positive, money units
-        ("instrument", "i4"),  # whose mark moved
+        ("instrument", "i4"),  # whose mark moved; of several the newest
         ("kind", "u1"),
         ("index", "u1"),
         ("portfolio", "u2"),

@@ -3,67 +3,28 @@
 import numpy as np
 
 from ringbuf.atomics import at
-from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
 from ringbuf.panel import Equation
-from ringbuf.record import LINE, record, slot_record
+from ringbuf.record import LINE, record
 from ringbuf.ring import awaited, claim, next_free, next_unread, publish, room, slot
-from workers import position_board
+from workers import portfolio_board, position_board
 from workers.hop import HOP, is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import position_block, positions, risk_limits
-from workers.kernels.position_block import HELD, MEASURES, STATE, ancestors, row_of
+from workers.kernels import position_block, positions, risk_limits, waiting
+from workers.kernels.position_block import MEASURES, STATE, ancestors, row_of
+from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import PositionBoard
-from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Mark, Standing, lined
+from workers.records import LIMIT, MONEY_SCALE, RISK, TOP, Kept, Mark, lined
 from workers.records import Book as Kind
+from workers.risk_counters import COUNTERS, FATES, count_kept, restand
 from workers.risk_options import RiskOptions, answers_most, counts_below, load_scenarios, parents_of
+from workers.risk_rehearsal import rehearse
 from workers.stage import TURN_RECORDS, Links, Stage
 
 CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 UNSEEN, HELD_HERE, NOT_HELD = 0, 1, 2  # what is known of an instrument
 
-COUNTERS = record(
-    [
-        ("received", "i8"),
-        ("marks", "i8"),  # changed the value of a portfolio
-        ("unchanged", "i8"),  # top records that left the mid where it was
-        ("not_held", "i8"),
-        ("untrusted", "i8"),  # tops of a book that is stale, crossed or halted by a rule
-        ("one_sided", "i8"),  # no bid or no ask: the mark before stays
-        ("refused", "i8"),  # a price beyond every bound
-        ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
-        ("published", "i8"),
-        ("warnings", "i8"),  # times that a portfolio went beyond the warn share of a limit
-        ("breaches", "i8"),  # and beyond the limit
-        ("live_unknown", "i8"),  # limits, by how they are stood to now
-        ("live_ok", "i8"),
-        ("live_warned", "i8"),
-        ("live_breached", "i8"),
-        ("saturated", "i8"),  # positions that kept their value because a bound was reached
-        ("full", "i8"),
-    ]
-)
-PORTFOLIO_ROW = slot_record(
-    [
-        ("name", "S32"),
-        ("cause", "i8"),
-        ("time_ns", "i8"),
-        ("value", "i8"),  # money units, like the next three
-        ("pnl", "i8"),
-        ("var_99", "i8"),
-        ("es_975", "i8"),
-        ("unvalued", "i8"),  # positions that still wait for their first mark
-        ("worst_scenario", "i8"),
-        ("convention", "i8"),
-        ("scenarios", "i8"),
-        ("parent", "i8"),  # the row of the portfolio above it, -1: none
-        ("notional", "i8"),  # money units
-        ("stuck", "i8"),  # positions that keep an old value because a bound was reached
-        ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
-        ("standing", "i8", (MEASURES,)),
-    ]
-)
 DESK = record(
     [
         ("timing", HOP),
@@ -77,9 +38,11 @@ DESK = record(
         ("most", "i8"),  # records that one mark can give
         ("target", "i8"),
         ("asks", "i8"),  # an instrument that Python must look up; -1: none
+        ("waits", "i8"),  # address: marks that wait
+        ("interval_ns", "i8"),  # until an interval of so much event time is over; 0: none waits
+        ("interval", "i8"),  # the open one
     ]
 )
-ROW_SIZE = PORTFOLIO_ROW.itemsize
 KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
 KNOWN = record([("what", "i1")])
 ABSENT = record([("count", "i8")])
@@ -101,20 +64,7 @@ class Risk(Stage):
 
     @staticmethod
     def equations_of(parts: int = 0) -> list[Equation]:
-        return [
-            (
-                ("risk.received",),
-                (
-                    "risk.marks",
-                    "risk.unchanged",
-                    "risk.not_held",
-                    "risk.one_sided",
-                    "risk.refused",
-                    "risk.untrusted",
-                    "risk.passed_by",
-                ),
-            ),
-        ]
+        return [(("risk.received",), [f"risk.{fate}" for fate in FATES])]
 
     def __init__(self, options: RiskOptions, instruments: int, links: Links) -> None:
         self.options, self.links, self.instruments = options, links, instruments
@@ -130,7 +80,9 @@ class Risk(Stage):
             scenarios=max(count, 1),
         )
         self.book = lined(position_block.bytes_needed(limits))
-        self.desk = lined(KNOWN_AT + -(-self.instruments // 8) * 8)
+        self.waits_at = KNOWN_AT + -(-self.instruments // LINE) * LINE
+        self.desk = lined(self.waits_at + waiting.bytes_needed(limits.held))
+        at(self.desk.ctypes.data, DESK).interval = waiting.NEVER
         below, self.parents = counts_below(self.options), parents_of(self.options)
         self.absent = np.array([*below, 0], np.int64)
         position_block.create(self.book.ctypes.data, limits, self.parents)
@@ -143,7 +95,8 @@ class Risk(Stage):
         self.links.panel.counters["risk"]["live_unknown"] = limited
         # Compiled before it is needed, like what `_look_up` calls.
         turn(self.desk_at, self.reader, self.writer, 0, 0)
-        self._rehearse(limits._replace(instruments=1, portfolios=1, held=1))
+        end(self.desk_at)
+        rehearse(limits, [*self.returns.values()][:1])
 
     def _begin(self, number: int, unvalued: int, count: int) -> None:
         """Set a portfolio's limits, and show it without any figures."""
@@ -169,10 +122,12 @@ class Risk(Stage):
         desk.counters = links.panel.counter_addresses["risk"]
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
         desk.absent, desk.most = self.absent.ctypes.data, answers_most(self.options)
+        desk.waits = self.desk_at + self.waits_at
+        desk.interval_ns = self.options.conflate_ms * 1_000_000
         new_hop(self.desk_at, links.panel)
         desk.shown = self.shown.address
         self.shown.bind(links.boards["positions"].address, desk.positions)
-        known = self.desk[KNOWN_AT:]
+        known = self.desk[KNOWN_AT:][: self.instruments]
         self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
         for instrument in np.flatnonzero(known == HELD_HERE):
             self._seat(int(instrument))
@@ -183,23 +138,13 @@ class Risk(Stage):
         self.shown.seat(self.names.symbol(instrument), int(row))
 
     def state(self) -> dict[str, np.ndarray]:
-        """The positions, and which instruments were met."""
+        """The positions, which instruments were met, the marks that wait, and what is not shown."""
         return {
             "positions": self.book,
             "desk": self.desk,
             "absent": self.absent.view(np.uint8),
             "shown": self.shown.table,
         }
-
-    def _rehearse(self, limits: position_block.Limits) -> None:
-        """Hold, mark and hold again, in memory of its own."""
-        aside = lined(position_block.bytes_needed(limits))
-        address = aside.ctypes.data
-        position_block.create(address, limits)
-        for returns in (*self.returns.values(),)[:1] * 2:
-            positions.hold(address, 0, 0, 1, 0, 1, returns)
-            positions.mark(address, 0, 1, 1)
-        _rehearse()
 
     def turn(self, patience: int) -> int:
         """Take what has arrived; ends when the book ring has ended."""
@@ -214,6 +159,8 @@ class Risk(Stage):
             self._look_up(int(asks))
         if work == 0:
             self.finished = self.links.readers["book"].ended
+            if self.finished:
+                end(self.desk_at)
         return work
 
     def _look_up(self, instrument: int) -> None:
@@ -246,16 +193,6 @@ class Risk(Stage):
         """Say that no more risk records will come."""
         self.links.writers["risk"].close()
         self.links.readers["book"].close()
-
-
-def _rehearse() -> None:
-    """Have the kernels behind `hold` compiled, on a book of one position that is thrown away."""
-    limits = position_block.Limits(instruments=1, portfolios=1, held=1, scenarios=1)
-    memory = lined(position_block.bytes_needed(limits))
-    address = memory.ctypes.data
-    position_block.create(address, limits)
-    for quantity in (1, 2):
-        positions.hold(address, 0, 0, quantity, 0, 1, np.zeros(1, np.int32))
 
 
 @kernel
@@ -305,6 +242,7 @@ def take(state, writer, top):
     desk = at(state, DESK)
     tally = at(desk.counters, COUNTERS)
     tally.received += 1
+    given = turn_over(state, writer, top)
     if top.kind != Kind.TOP:
         tally.passed_by += 1
     elif at(state + KNOWN_AT + int(top.instrument), KNOWN).what == NOT_HELD:
@@ -313,7 +251,9 @@ def take(state, writer, top):
         tally.untrusted += 1
     elif top.bid <= 0 or top.ask <= 0:
         tally.one_sided += 1
-    elif marked(desk.positions, top.instrument) == top.bid + top.ask:
+    elif desk.interval_ns > 0:
+        count_kept(desk.counters, waiting.keep(desk.waits, desk.positions, top))
+    elif positions.mark_of(desk.positions, top.instrument) == top.bid + top.ask:
         tally.unchanged += 1
     elif positions.mark(desk.positions, top.instrument, top.bid, top.ask):
         tally.marks += 1
@@ -321,38 +261,94 @@ def take(state, writer, top):
         return report(state, writer, top)
     else:
         tally.refused += 1
-    return 0
+    return given
 
 
 @kernel
-def marked(book, instrument):
-    """The mark that stands: bid plus ask, 0 before the first."""
-    return at(position_block.held_of(book, position_block.row_of(book, instrument)), HELD).mark
+def turn_over(state, writer, top):
+    """Take the marks that wait where a record lies in a later interval; how many records went out.
+
+    Such a record only waits itself, so it gives no more than `most`.
+    """
+    desk = at(state, DESK)
+    if desk.interval_ns == 0 or top.time_ns // desk.interval_ns <= desk.interval:
+        return 0
+    desk.interval = top.time_ns // desk.interval_ns
+    given = report(state, writer, top) if take_waiting(state) else 0
+    waiting.clear(desk.waits, desk.positions)
+    return given
+
+
+@kernel
+def take_waiting(state):
+    """Take the marks that wait; whether there are any."""
+    desk = at(state, DESK)
+    tally = at(desk.counters, COUNTERS)
+    taken = waiting.take(desk.waits, desk.positions)
+    tally.marks += taken
+    tally.waiting -= taken
+    tally.saturated = at(desk.positions, STATE).saturated
+    return taken > 0
+
+
+@kernel
+def end(state):
+    """The book ring has ended: have the board show the marks that still wait.
+
+    No record tells of them. Where a pipeline was stopped is not in its log: one that goes on must
+    give what one that was never stopped gives.
+    """
+    desk = at(state, DESK)
+    if not take_waiting(state):
+        return
+    for portfolio in range(desk.portfolios):
+        newest = waiting.newest(desk.waits, desk.positions, portfolio)
+        if newest:
+            absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
+            for measure in range(MEASURES):
+                restand(desk.positions, desk.counters, portfolio, measure, absent)
+            portfolio_board.show(desk.board, desk.positions, at(newest, TOP), portfolio, absent)
+            position_board.note(desk.shown, portfolio, at(newest, TOP))
+    position_board.show_all(desk.shown)
+    waiting.clear(desk.waits, desk.positions)
 
 
 @kernel
 def report(state, writer, top):
-    """Publish every portfolio that the mark concerns, by number; return how many."""
+    """Publish every portfolio that the marks concern, by number; return how many."""
     desk = at(state, DESK)
     index = 0
     for portfolio in range(desk.portfolios):
-        if positions.is_concerned(desk.positions, portfolio, top.instrument):
-            index = tell(state, writer, top, portfolio, index)
+        instrument = concerning(state, portfolio, top)
+        if instrument >= 0:
+            index = tell(state, writer, top, instrument, portfolio, index)
             absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
-            index = judge(state, writer, top, portfolio, absent, index)
-            show(desk.board, desk.positions, top, portfolio, absent)
+            index = judge(state, writer, top, instrument, portfolio, absent, index)
+            portfolio_board.show(desk.board, desk.positions, top, portfolio, absent)
             position_board.note(desk.shown, portfolio, top)
     at(desk.counters, COUNTERS).published += index
     return index
 
 
 @kernel
-def tell(state, writer, top, portfolio, index):
+def concerning(state, portfolio, top):
+    """The instrument whose mark concerns a portfolio, of several the newest; -1: none does."""
+    desk = at(state, DESK)
+    if desk.interval_ns > 0:
+        newest = waiting.newest(desk.waits, desk.positions, portfolio)
+        return int(at(newest, TOP).instrument) if newest else -1
+    if positions.is_concerned(desk.positions, portfolio, top.instrument):
+        return int(top.instrument)
+    return -1
+
+
+@kernel
+def tell(state, writer, top, instrument, portfolio, index):
     """Publish a portfolio's figures; return the next index."""
     desk = at(state, DESK)
     record_ = at(claim(writer, desk.target), RISK)
     record_.cause, record_.time_ns = top.sequence, top.time_ns
-    record_.instrument, record_.portfolio = top.instrument, portfolio
+    record_.instrument, record_.portfolio = instrument, portfolio
     record_.index, record_.kind = index, CONVENTION
     record_.value = positions.value(desk.positions, portfolio)
     record_.pnl = positions.pnl(desk.positions, portfolio)
@@ -364,19 +360,16 @@ def tell(state, writer, top, portfolio, index):
 
 
 @kernel
-def judge(state, writer, top, portfolio, absent, index):
+def judge(state, writer, top, instrument, portfolio, absent, index):
     """Hold a portfolio against its limits, publish what changed; return the next index."""
     desk = at(state, DESK)
     for measure in range(MEASURES):
-        if risk_limits.limit_of(desk.positions, portfolio, measure) == 0:
-            continue
         before = risk_limits.standing_of(desk.positions, portfolio, measure)
-        if risk_limits.judge(desk.positions, portfolio, measure, absent):
+        if restand(desk.positions, desk.counters, portfolio, measure, absent):
             after = risk_limits.standing_of(desk.positions, portfolio, measure)
-            recount(desk.counters, before, after)
             record_ = at(claim(writer, desk.target), LIMIT)
             record_.cause, record_.time_ns = top.sequence, top.time_ns
-            record_.instrument, record_.portfolio = top.instrument, portfolio
+            record_.instrument, record_.portfolio = instrument, portfolio
             record_.index, record_.kind, record_.spare = index, LIMIT_KIND, 0
             record_.measure, record_.before, record_.after = measure, before, after
             record_.measured = risk_limits.measured(desk.positions, portfolio, measure)
@@ -386,32 +379,3 @@ def judge(state, writer, top, portfolio, absent, index):
             desk.target += 1
             index += 1
     return index
-
-
-@kernel
-def recount(counters, before, after):
-    """Count that one more limit is stood to in another way."""
-    tally = at(counters, COUNTERS)
-    tally.warnings += after == Standing.WARN
-    tally.breaches += after == Standing.BREACH
-    tally.live_unknown += int(after == Standing.UNKNOWN) - int(before == Standing.UNKNOWN)
-    tally.live_ok += int(after == Standing.OK) - int(before == Standing.OK)
-    tally.live_warned += int(after == Standing.WARN) - int(before == Standing.WARN)
-    tally.live_breached += int(after == Standing.BREACH) - int(before == Standing.BREACH)
-
-
-@kernel
-def show(board, book, top, portfolio, absent):
-    """Write a portfolio's row; `absent` positions are in instruments that were not met yet."""
-    address = board + int(portfolio) * ROW_SIZE
-    begin(address, ROW_SIZE)
-    row = at(address, PORTFOLIO_ROW)
-    row.cause, row.time_ns = top.sequence, top.time_ns
-    row.value, row.pnl = positions.value(book, portfolio), positions.pnl(book, portfolio)
-    row.var_99, row.es_975 = positions.var_99(book, portfolio), positions.es_975(book, portfolio)
-    row.notional, row.stuck = positions.notional(book, portfolio), positions.stuck(book, portfolio)
-    row.unvalued = positions.unvalued(book, portfolio) + absent
-    row.worst_scenario = positions.worst_scenario(book, portfolio)
-    for measure in range(MEASURES):
-        row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
-    finish(address, ROW_SIZE)

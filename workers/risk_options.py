@@ -13,6 +13,7 @@ from workers.kernels.position_block import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
 from workers.records import Measure
 
+CONFLATE_MS_MAX = 86_400_000  # a day
 # The records of its state: a snapshot of others is of no use.
 LAYOUTS = {
     "state": (-1, position_block.STATE),
@@ -77,6 +78,16 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     portfolios: list[Portfolio] = []
     scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
     convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
+    # Of an instrument's marks only the newest of an interval of event time is taken, when the
+    # interval is over; 0: every mark is.
+    conflate_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.conflate_ms <= CONFLATE_MS_MAX:
+            raise ValueError(
+                f"conflate_ms = {self.conflate_ms}: give 1 to {CONFLATE_MS_MAX}, or leave it out "
+                "for every mark"
+            )
 
 
 def symbols_of(options: RiskOptions) -> list[str]:

@@ -15,8 +15,9 @@ HISTOGRAM_SIZE = HISTOGRAM.itemsize
 # Behind the histogram, in memory that nobody looks at: counters, and a board.
 COUNTERS_AT, BOARD_AT = HISTOGRAM_SIZE, HISTOGRAM_SIZE + 1024
 SCRATCH = BOARD_AT + 16_384
-# Where a state's parts lie: a KEEPER with its notes and the books; a DESK, counts, positions.
-BOOKS_AT, ABSENT_AT, POSITIONS_AT = 1024, 1024, 1088
+# Where a state's parts lie: a KEEPER with its notes and the books; a DESK, counts, marks that wait,
+# positions.
+BOOKS_AT, ABSENT_AT, WAITS_AT, POSITIONS_AT = 1024, 1024, 1088, 1216
 
 
 @kernel
@@ -44,4 +45,5 @@ def bind(kind, state, scratch):
     if kind == RISK:
         desk = at(state, DESK)
         desk.positions, desk.board = state + POSITIONS_AT, scratch + BOARD_AT
+        desk.waits = state + WAITS_AT
         desk.absent, desk.counters = state + ABSENT_AT, scratch + COUNTERS_AT

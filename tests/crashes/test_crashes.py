@@ -34,7 +34,7 @@ def played(stage, seed, quota, spoil=-1):
 
 print(json.dumps({
     "same": [played("toy", seed, 200) for seed in (1, 2, 1)],
-    "real": [played(stage, 3, 60) for stage in ("book", "risk")],
+    "real": [played(stage, 3, 60) for stage in ("book", "risk", "marks")],
     "spoilt": played("toy", 1, 200, spoil=5 * 8 + 3),
 }))
 """

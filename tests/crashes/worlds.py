@@ -25,11 +25,14 @@ from tests.crashes.layout import (
 )
 from workers import keeper as kept
 from workers import risk
-from workers.kernels import orderbook, position_block, positions, risk_limits
+from workers.kernels import orderbook, position_block, positions, risk_limits, waiting
 from workers.records import EVENT, TOP, Event, Measure, Side, lined
 from workers.records import Book as Kind
 
-NAMES = dict(zip(("toy", "book", "risk"), range(3), strict=True))
+NAMES = {
+    "toy": stages.TOY, "book": stages.BOOK, "risk": stages.RISK,
+    "marks": stages.RISK,  # those of an interval wait until it is over
+}  # fmt: skip
 WRONG = (
     "", "lost", "doubled", "reordered", "torn", "stuck", "journal", "ring", "snapshot", "replica",
     "broken",
@@ -45,6 +48,7 @@ LIMITS = orderbook.Limits(orders=32, levels=16, instruments=2)
 HOLDINGS = position_block.Limits(instruments=2, portfolios=3, held=2, scenarios=16)
 PARENTS = (2, 2, -1)
 RISK_MOST = HOLDINGS.portfolios + 1  # one of them has a limit
+INTERVAL_NS = 7
 
 
 class Pattern(NamedTuple):
@@ -108,10 +112,14 @@ def book_template() -> np.ndarray:
     return state
 
 
-def risk_template() -> np.ndarray:
-    """A portfolio of both instruments, another of one of them, and one above both portfolios."""
+def risk_template(interval_ns: int) -> np.ndarray:
+    """A portfolio of both instruments, another of one of them, and one above both portfolios.
+
+    interval_ns: of which only the newest marks are taken; 0: every mark is.
+    """
     state = lined(stages.POSITIONS_AT + -(-position_block.bytes_needed(HOLDINGS) // LINE) * LINE)
     assert risk.KNOWN_AT + HOLDINGS.instruments <= stages.ABSENT_AT
+    assert waiting.bytes_needed(HOLDINGS.held) <= stages.POSITIONS_AT - stages.WAITS_AT
     address = state.ctypes.data + stages.POSITIONS_AT
     position_block.create(address, HOLDINGS, PARENTS)
     chance = np.random.default_rng(3)
@@ -126,6 +134,7 @@ def risk_template() -> np.ndarray:
     desk = at(state.ctypes.data, risk.DESK)
     desk.timing.ns_per_cycle = 1.0
     desk.most = RISK_MOST
+    desk.interval_ns, desk.interval = interval_ns, waiting.NEVER
     desk.portfolios, desk.instruments = HOLDINGS.portfolios, HOLDINGS.instruments
     return state
 
@@ -138,7 +147,8 @@ def pattern_of(name: str, count: int) -> Pattern:
     elif kind == stages.BOOK:
         inputs, template, most = events(count), book_template(), kept.PLAIN_MAX
     else:
-        inputs, template, most = tops(count), risk_template(), RISK_MOST
+        template = risk_template(INTERVAL_NS if name == "marks" else 0)
+        inputs, most = tops(count), RISK_MOST
     outputs, given_after = undisturbed(kind, template, inputs)
     return Pattern(kind, most, kind != stages.RISK, template, inputs, outputs, given_after)
 

@@ -401,25 +401,61 @@ class NaiveRisk:
         self.risk = Risk(len(options.portfolios), days, parents_by_name(options))
         self.met: dict[str, int] = {}  # symbol -> the instrument that was first of that name
         self.marks: dict[int, int] = {}
+        self.interval_ns = options.conflate_ms * 1_000_000
+        self.waiting: dict[int, np.ndarray] = {}  # instrument -> the top that is to be taken
+        self.latest: int | None = None  # interval
         self.standings: dict[tuple[int, Measure], Standing] = {}
         self.records: list[bytes] = []
 
     def take(self, top: np.ndarray) -> None:
         """Mark what is held to one record, if it is a top that moves a mark."""
+        self.turn_over(top)
         instrument, bid, ask = int(top["instrument"]), int(top["bid"]), int(top["ask"])
         if top["kind"] != Book.TOP or not self.holds(instrument):
             return
         good = bid > 0 and ask > 0 and max(bid, ask) <= PRICE_LIMIT
         good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.BARRED)
-        if not good or self.marks.get(instrument) == bid + ask:
+        if not good or self.newest(instrument) == bid + ask:
             return
-        self.marks[instrument] = bid + ask
-        assert self.risk.mark(instrument, bid, ask)
-        numbers = range(len(self.options.portfolios))
-        concerned = [n for n in numbers if self.risk.is_concerned(n, instrument)]
+        if self.marks.get(instrument) == bid + ask:
+            del self.waiting[instrument]
+        else:
+            self.waiting[instrument] = top
+        if not self.interval_ns:
+            self.mark_all(top)
+
+    def newest(self, instrument: int) -> int | None:
+        """The mark that waits, or else the one that stands."""
+        top = self.waiting.get(instrument)
+        return self.marks.get(instrument) if top is None else int(top["bid"] + top["ask"])
+
+    def turn_over(self, top: np.ndarray) -> None:
+        """Take what waits, where a record is of a later interval."""
+        interval = int(top["time_ns"]) // self.interval_ns if self.interval_ns else None
+        if interval is not None and (self.latest is None or interval > self.latest):
+            self.latest = interval
+            self.mark_all(top)
+
+    def mark_all(self, top: np.ndarray) -> None:
+        """Take what waits, and tell what this record caused."""
+        waited, self.waiting = self.waiting, {}
+        for instrument, one in waited.items():
+            bid, ask = int(one["bid"]), int(one["ask"])
+            self.marks[instrument] = bid + ask
+            assert self.risk.mark(instrument, bid, ask)
         index = 0
-        for number in concerned:
-            index = self.answer(top, number, index)
+        for number in range(len(self.options.portfolios)):
+            mine = [one for i, one in waited.items() if self.risk.is_concerned(number, i)]
+            if mine:
+                newest = max(mine, key=lambda one: one["sequence"])
+                index = self.answer(top, int(newest["instrument"]), number, index)
+
+    def end(self) -> None:
+        """Nothing follows: take what waits, which only the board shows."""
+        told = len(self.records)
+        for top in [*self.waiting.values()][-1:]:
+            self.mark_all(top)
+        del self.records[told:]
 
     def holds(self, instrument: int) -> bool:
         """Whether any portfolio holds an instrument; positions join when it is first met."""
@@ -434,12 +470,12 @@ class NaiveRisk:
                     self.risk.hold(number, instrument, position.quantity, cost, scale, returns)
         return self.met[symbol] == instrument and symbol in self.returns
 
-    def answer(self, top: np.ndarray, number: int, index: int) -> int:
+    def answer(self, top: np.ndarray, instrument: int, number: int, index: int) -> int:
         """One record, and one for each limit that is stood to in another way; the next index."""
         risk = self.risk
         names = ("value", "pnl", "var_99", "es_975")
         said = {name: getattr(risk, name)(number) for name in names}
-        self.write(RISK, top, number, index, kind=CONVENTION, **said)
+        self.write(RISK, top, instrument, number, index, kind=CONVENTION, **said)
         options = self.options.portfolios[number].limits
         for measure, most in options.amounts().items():
             money = round(most * MONEY_SCALE)
@@ -456,8 +492,8 @@ class NaiveRisk:
                 self.standings[number, measure] = after
                 index += 1
                 self.write(
-                    LIMIT, top, number, index, kind=2, measure=measure, before=before, after=after,
-                    measured=amount, limit=money, doubtful=doubtful,
+                    LIMIT, top, instrument, number, index, kind=2, measure=measure, before=before,
+                    after=after, measured=amount, limit=money, doubtful=doubtful,
                 )  # fmt: skip
         return index + 1
 
@@ -467,11 +503,13 @@ class NaiveRisk:
         family = (self.options.portfolios[each] for each in self.risk.family(number))
         return sum(symbol not in marked for each in family for symbol in each.positions)
 
-    def write(self, layout, top: np.ndarray, number: int, index: int, **fields: int) -> None:
+    def write(
+        self, layout, top: np.ndarray, instrument: int, number: int, index: int, **fields: int
+    ) -> None:
         record = empty(layout, 1)[0]
         record["sequence"] = len(self.records) + 1
         record["cause"], record["time_ns"] = top["sequence"], top["time_ns"]
-        record["instrument"], record["portfolio"] = top["instrument"], number
+        record["instrument"], record["portfolio"] = instrument, number
         record["index"] = index
         for name, value in fields.items():
             record[name] = value

@@ -66,6 +66,8 @@ GAUGES = {
     "book_live_levels",
     "book_peak_orders",
     "feed_truncated",
+    "risk_waiting",
+    "sink_pending",
 }
 
 

@@ -56,6 +56,7 @@ RISK = st.builds(
     ).map(lambda found: [*found, *(book_of(portfolio) for portfolio in found[:1])]),
     scenarios=st.builds(CsvScenarios, path=TEXT)
     | st.builds(SyntheticScenarios, days=st.integers(100, 2000), seed=COUNT),
+    conflate_ms=st.sampled_from([0, 1, 250]),
 )
 SINKS = st.lists(
     st.builds(ParquetOptions, path=TEXT, rows_per_file=COUNT, seconds_per_file=POSITIVE)

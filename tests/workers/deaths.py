@@ -13,7 +13,7 @@ from ringbuf.journal import Journal, JournalReader
 from ringbuf.journal_files import RECORDS
 from ringbuf.share import RingWriter
 from ringbuf.snapshot import Snapshot
-from tests.workers.joined import RINGS, Joint
+from tests.workers.joined import RINGS, Joint, turn_until_finished
 from workers import recovery
 from workers.ingest import Ingest, IngestOptions
 from workers.recovery import LOCAL, Past
@@ -82,7 +82,7 @@ def boards_of(at: Joint) -> dict[str, np.ndarray]:
 
 
 def undisturbed(case: Case, folder: Path, saved_at: set[int]) -> Story:
-    """Have a stage take everything, one input at a time; snapshots in `folder` at some inputs."""
+    """Have a stage take everything, one input at a time, to the end; snapshots at some inputs."""
     with case.joint() as at:
         stage = case.make(at.links)
         stage.open()
@@ -94,6 +94,8 @@ def undisturbed(case: Case, folder: Path, saved_at: set[int]) -> Story:
             given.append(given[-1] + len(parts[-1]))
         outputs = np.concatenate(parts) if parts else at.took(case.target)
         keep_snapshots(case, at, folder, {number: given[number] for number in saved_at})
+        at.sources[case.source].close()
+        assert not len(turn_until_finished(stage, at, case.target)[case.target])
         return Story(given, outputs, counters_of(at), boards_of(at))
 
 

@@ -14,9 +14,9 @@ from ringbuf.share import Observer, RingReader, RingWriter, Seat, create_ring
 from workers.depth import DEPTH
 from workers.enriched import CONSOLIDATED_DEPTH
 from workers.instruments import INSTRUMENT
+from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import POSITION_ROW
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, empty
-from workers.risk import PORTFOLIO_ROW
 from workers.stage import Links, Stage
 
 NUMBERS = itertools.count()

@@ -102,3 +102,21 @@ def test_under_a_backlog_one_portfolio_after_the_other_has_its_turn(monkeypatch)
             stage.turn(0)
         causes = {int(row["portfolio"]): int(row["cause"]) for row in shown_by(at, TREE)}
         assert [causes[number] for number in range(4)] == [5, 2, 3, 4]
+
+
+def test_marks_that_wait_when_the_ring_ends_are_shown():
+    options = RiskOptions(
+        portfolios=[Portfolio(name="p", positions=holding(AAA=(3, 1.0)))],
+        scenarios=DAYS,
+        conflate_ms=1000,
+    )
+    with joint(Risk) as at:
+        stage = stage_of(at, options)
+        marks = [(Kind.TOP, 0, 10_000 + number, 10_000 + number) for number in range(4)]
+        at.sources["book"].push(records_of(marks))
+        stage.turn(0)
+        assert shown_by(at, options)["cause"].tolist() == [0]
+        at.sources["book"].close()
+        turn_until_finished(stage, at, "risk")
+        (row,) = shown_by(at, options)
+        assert (row["cause"], row["mark"], row["value"]) == (4, 2 * 10_003, 3 * 10_003)

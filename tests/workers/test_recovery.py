@@ -5,6 +5,7 @@ import mmap
 import tempfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,12 +81,24 @@ def risk_case(stream) -> Case:
                 len(symbols), symbols)  # fmt: skip
 
 
+def marks_case(stream) -> Case:
+    """Marks that wait for the end of an interval, limits among what is to be told of them."""
+    inputs = numbered(test_risk.records_of([each[:-1] for each in stream]))
+    inputs["time_ns"] = np.cumsum([pause for *_, pause in stream]) * 500_000
+    inputs["cause"] = np.arange(1, len(inputs) + 1)
+    symbols = test_risk.SYMBOLS
+    options = msgspec.structs.replace(test_risk.TREE, conflate_ms=1)
+    rows = max(len(symbols), len(options.portfolios))
+    return Case(Risk, lambda links: Risk(options, len(symbols), links), inputs, rows, symbols)
+
+
 STREAMS = st.lists(st.tuples(test_book.MESSAGES, st.sampled_from([0, 1, 2, 3])), max_size=40)
 CASES = st.one_of(
     STREAMS.map(book_case),
     st.tuples(STREAMS, st.lists(test_book.QUARTERS, min_size=42, max_size=42)).map(venues_case),
     st.integers(0, 1 << 32).map(orders_case),
     st.lists(test_risk.TOPS, max_size=40).map(risk_case),
+    st.lists(test_risk.TIMED, max_size=40).map(marks_case),
 )
 
 

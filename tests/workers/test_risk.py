@@ -64,6 +64,10 @@ TOPS = st.tuples(
     st.sampled_from([0, 990_000, 990_100, 5, 1 << 61]),
     st.sampled_from([0, 990_200, 990_300, 9]),
 )
+# A top, and how many half milliseconds it comes after the one before it.
+TIMED = st.builds(
+    lambda top, pause: (*top, pause), TOPS, st.sampled_from([0, 0, 0, 1, 1, 2, 5, -3])
+)
 
 
 def records_of(stream) -> np.ndarray:

@@ -312,6 +312,12 @@ def is_concerned(state, portfolio, instrument):
 
 
 @kernel
+def mark_of(state, instrument):
+    """The mark of a held instrument that stands: bid plus ask, 0 before the first."""
+    return at(held_of(state, row_of(state, instrument)), HELD).mark
+
+
+@kernel
 def value(state, portfolio):
     """Market value of the valued positions, money units."""
     return at(portfolio_of(state, portfolio), PORTFOLIO).value
