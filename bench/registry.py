@@ -33,6 +33,7 @@ from bench import (
     peers,
     recovery,
     report,
+    risk,
     throughput,
 )
 from bench.harness import Bench, BenchError, Options, Result, host
@@ -61,6 +62,7 @@ BENCHES: dict[str, Bench] = {
         peers.BENCH,
         offered.BENCH,
         options.BENCH,
+        risk.BENCH,
         edge.BENCH,
     )
 }
