@@ -27,6 +27,7 @@ from bench import (
     latency,
     match_peers,
     mold,
+    monte_carlo,
     offered,
     options,
     parked,
@@ -63,6 +64,7 @@ BENCHES: dict[str, Bench] = {
         offered.BENCH,
         options.BENCH,
         risk.BENCH,
+        monte_carlo.BENCH,
         edge.BENCH,
     )
 }

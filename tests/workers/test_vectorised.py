@@ -24,8 +24,7 @@ WORDS = r"\bvp(?:add|sub|mul\w*)q\b"
 
 def assembly_of(kernel, *signature) -> str:
     made = numba.njit(signature, **FLAGS)(kernel.py_func)
-    found = made.inspect_asm(made.signatures[0])
-    return found
+    return made.inspect_asm(made.signatures[0])
 
 
 @pytest.mark.parametrize(
