@@ -107,6 +107,14 @@ def test_a_replacement_is_measured_without_what_it_replaces():
     assert pair.tell(same)[0][0] == Book.REPLACED
 
 
+def test_credit_counts_a_replacement_in_place_of_what_it_replaces():
+    pair = Pair(AccountLimits(credit_max=1000), [0])
+    pair.tell(Asked(Event.ORDER, 1, 0, PRICE, 10))
+    cheaper, dearer = (Asked(Event.REPLACE_ORDER, 1, 0, price, 10) for price in (99, 101))
+    assert pair.tell(cheaper)[0][0] == Book.REPLACED
+    assert pair.tell(dearer)[0][7] == Reject.CREDIT
+
+
 def test_a_way_out_is_still_held_to_what_makes_an_order_an_error():
     strict = SHUT._replace(quantity_max=5, collar_bps=100, messages_max=4)
     pair = Pair(strict, [50])

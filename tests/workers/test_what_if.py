@@ -188,6 +188,59 @@ def test_the_bounds_are_those_of_holding():
     assert foresight.said() == {each: risk_of(state, each) for each in (1, 0)}
 
 
+@pytest.mark.parametrize(
+    ("price_scale", "price", "most"),
+    [(10**8, 1 << 19, 1 << 40), (10_000, 100, (1 << 50) - 1)],
+)
+def test_the_largest_position_is_foreseen_and_one_lot_more_is_not(price_scale, price, most):
+    returns = np.array([1, -1], np.int32)
+    state = State(1, 1, 1, 2)
+    state.hold(0, 0, 0, 0, price_scale, returns)
+    state.mark(0, price, price)
+    foresight = Foresight(state)
+    assert foresight.ask(0, 0, most + 1) == foresight.ask(0, 0, 1 << 59) == BEYOND
+    assert foresight.ask(0, 0, -most - 1) == foresight.ask(0, 0, -(1 << 59)) == BEYOND
+    assert foresight.ask(0, 0, -most) == foresight.ask(0, 0, most) == 1
+    with pytest.raises(PositionRefused):
+        state.hold(0, 0, most + 1, 0, price_scale, returns)
+    state.hold(0, 0, most, 0, price_scale, returns)
+    assert foresight.said() == {0: risk_of(state, 0)}
+
+
+def test_no_portfolio_above_grows_beyond_its_bound():
+    """Each position is as large as one may be; the firm has room for two of them."""
+    state = State(3, 4, 3, 2, parents=(3, 3, 3, -1))
+    returns = np.array([1 << 24, -(1 << 24)], np.int32)
+    for instrument in range(3):
+        state.hold(instrument, instrument, 0, 0, 1, returns)
+        state.mark(instrument, 1, 1)
+    foresight, said, lots = Foresight(state), [], 1
+    while foresight.ask(0, 0, 2 * lots) > 0:
+        lots *= 2
+    for portfolio in range(3):
+        said.append(foresight.ask(portfolio, portfolio, lots))
+        if said[-1] > 0:
+            state.hold(portfolio, portfolio, lots, 0, 1, returns)
+    assert said == [2, 2, BEYOND]
+    with pytest.raises(PositionRefused):
+        state.hold(2, 2, lots, 0, 1, returns)
+
+
+def test_a_tail_that_recovers_gives_way_to_others():
+    """What is bought gains in the worst scenarios of all, and there only."""
+    state, count = State(2, 1, 2, 1000), 1000
+    falls = np.arange(-count, 0, dtype=np.int32) * 1000
+    rises = np.where(np.arange(count) < 60, 1 << 23, 0).astype(np.int32)
+    for instrument, returns in enumerate((falls, rises)):
+        state.hold(0, instrument, 1000 * (1 - instrument), 0, 10_000, returns)
+        state.mark(instrument, 100_000, 100_000)
+    foresight = Foresight(state)
+    foresight.ask(0, 1, 10**6)
+    state.hold(0, 1, 10**6, 0, 10_000, rises)
+    assert foresight.said() == {0: risk_of(state, 0)}
+    assert foresight.outcomes[0].worst == 60
+
+
 def tail_of(distribution: int) -> set[int]:
     """The scenarios that a distribution tracks."""
     count = int(at(distribution, DISTRIBUTION).tracked)
