@@ -18,6 +18,7 @@ from bench import (
     dbn,
     edge,
     flow,
+    gate,
     histograms,
     itch_parse,
     jitter,
@@ -61,6 +62,7 @@ BENCHES: dict[str, Bench] = {
         peers.BENCH,
         offered.BENCH,
         options.BENCH,
+        gate.BENCH,
         edge.BENCH,
     )
 }
