@@ -124,7 +124,7 @@ def load() -> None:
     for name, portfolios in ((SMALL, 1), (LARGE, 1), (TREE, 3), (MARK, 1)):
         DESKS[name] = Desk(portfolios)
         DESKS[name].check()
-        measure(name, SAMPLE_EVERY)
+        measure(name, 1)
 
 
 def measure(name: str, count: int) -> Metrics:

@@ -128,7 +128,7 @@ def crowded(scenarios: int, portfolios: int = 3) -> State:
 
 
 @pytest.mark.parametrize("quantity", [1, -1, 40, 10**4, -(10**7)])
-@pytest.mark.parametrize("scenarios", [1000, 40, 1])
+@pytest.mark.parametrize("scenarios", [1000, 40, 1, *[12_000] * compiled()])
 def test_orders_of_any_size_over_many_scenarios(scenarios, quantity):
     state = crowded(scenarios)
     foresight = Foresight(state)
@@ -139,6 +139,12 @@ def test_orders_of_any_size_over_many_scenarios(scenarios, quantity):
         lots = held(state, 2, instrument) + quantity
         state.hold(2, instrument, lots, 0, 10_000, returns)
         assert foresight.said() == {each: risk_of(state, each) for each in (2, 1, 0)}
+
+
+@pytest.mark.skipif(compiled(), reason="the limit is compiled in; 12,000 scenarios are beyond it")
+def test_a_long_tail_is_sorted(monkeypatch):
+    monkeypatch.setattr(what_if, "RANKED_MOST", 1)
+    test_orders_of_any_size_over_many_scenarios(300, 10**6)
 
 
 def test_the_same_memory_serves_any_question():
@@ -239,6 +245,19 @@ def test_a_tail_that_recovers_gives_way_to_others():
     state.hold(0, 1, 10**6, 0, 10_000, rises)
     assert foresight.said() == {0: risk_of(state, 0)}
     assert foresight.outcomes[0].worst == 60
+
+
+def test_of_equal_profits_the_lower_scenario_is_the_worse():
+    state, draw = State(2, 1, 2, 400), np.random.default_rng(9)
+    for instrument in range(2):
+        returns = np.repeat(draw.integers(-(2**20), 2**20, 200), 2).astype(np.int32)
+        state.hold(0, instrument, 1000 * (1 - instrument), 0, 10_000, returns)
+        state.mark(instrument, 100_000, 100_000)
+    foresight = Foresight(state)
+    foresight.ask(0, 1, 10**6)
+    state.hold(0, 1, 10**6, 0, 10_000, returns)
+    assert foresight.said() == {0: risk_of(state, 0)}
+    assert foresight.outcomes[0].worst == 2 * int(returns[::2].argmin())
 
 
 def tail_of(distribution: int) -> set[int]:

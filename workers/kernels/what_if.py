@@ -1,6 +1,7 @@
 """What value at risk and shortfall would be with more of an instrument, before it is bought.
 
-    address -> | distribution (scenarios.py): the draft | OUTCOME x portfolios |
+    address -> | distribution (scenarios.py): the draft | OUTCOME x portfolios
+               | i8 x kept: scenarios that are picked | i8 x kept: their profits |
 
 Nothing of the positions is changed: a portfolio's profits, moved by what the new exposure adds, are
 written to a draft, and measured there as `positions.hold` and a mark would have them measured, to
@@ -46,6 +47,7 @@ UNHELD = -1  # nobody holds the instrument: its returns are not known here
 UNMARKED = -2  # it has no mark yet: nobody knows what it is worth
 BEYOND = -3  # `hold` would refuse it, or the mark: a bound of positions.py
 QUANTITY_LIMIT = 1 << 60
+RANKED_MOST = 256  # of a tail: up to here counting is quicker than sorting
 SURELY_MORE = float(1 << 61)  # than PRODUCT_LIMIT, whatever the rounding; and still an int64
 
 OUTCOME = record(
@@ -64,7 +66,8 @@ OUTCOME_SIZE = OUTCOME.itemsize
 def bytes_needed(state: int) -> int:
     """The size of the memory to work in, whole cache lines; state: the positions' address."""
     header = at(state, STATE)
-    return int(header.distribution_size) + whole_lines(OUTCOME_SIZE * int(header.portfolios))
+    picked = 2 * 8 * (scenarios.needed(int(header.scenarios)) + scenarios.RESERVE + 1)
+    return picked_at(state) + whole_lines(picked)
 
 
 def create(address: int, state: int) -> None:
@@ -72,6 +75,13 @@ def create(address: int, state: int) -> None:
     scenarios.create(address, int(at(state, STATE).scenarios))
     draft = at(address, DISTRIBUTION)
     draft.full = draft.needed  # it is measured once: it needs none in reserve
+    draft.spare = picked_at(state)
+
+
+def picked_at(state: int) -> int:
+    """Bytes before what is picked."""
+    header = at(state, STATE)
+    return int(header.distribution_size) + whole_lines(OUTCOME_SIZE * int(header.portfolios))
 
 
 @kernel
@@ -156,7 +166,7 @@ def foresee(distribution, returns, delta, draft):
     header = at(distribution, DISTRIBUTION)
     below = moved(distribution, returns, delta, header.threshold, draft)
     if below < header.needed or take_tail(distribution, draft, header.threshold) != below:
-        scenarios.rebuild(draft)
+        gather_anew(draft)
     else:
         scenarios.sort(draft + scenarios.RANKS, header.tracked, 1)
     scenarios.measure(draft)
@@ -189,3 +199,52 @@ def take_tail(distribution, draft, threshold):
         rank.scenario, rank.profit = scenario, target[scenario]
         below += rank.profit < threshold
     return below
+
+
+@kernel
+def gather_anew(draft):
+    """Gather the draft's tail from its whole vector, in order: what `scenarios.rebuild` does.
+
+    A short tail is picked and ranked without a branch that depends on a profit. Which scenarios
+    are in it nobody can predict, and the processor pays for each wrong guess.
+    """
+    bound = scenarios.split(draft)
+    header = at(draft, DISTRIBUTION)
+    picked = draft + int(header.spare)
+    count = pick(draft, bound, picked)
+    if header.needed <= count <= RANKED_MOST:
+        header.tracked = count
+        rank_picked(draft, picked, count)
+        return
+    scenarios.gather(draft, bound)
+    for gap in scenarios.GAPS:
+        scenarios.sort(draft + scenarios.RANKS, header.tracked, gap)
+
+
+@kernel
+def pick(draft, bound, picked):
+    """Note the scenarios whose profit is below the bound, lowest number first; how many."""
+    profit = at(vector_of(draft), VECTOR).profit
+    chosen = at(picked, VECTOR).profit
+    count = 0
+    for scenario in range(at(draft, DISTRIBUTION).scenarios):
+        chosen[count] = scenario
+        count += profit[scenario] < bound
+    return count
+
+
+@kernel
+def rank_picked(draft, picked, count):
+    """Put the picked scenarios into the tail, each where as many others are worse."""
+    header = at(draft, DISTRIBUTION)
+    profit = at(vector_of(draft), VECTOR).profit
+    chosen = at(picked, VECTOR).profit
+    found = at(picked + 8 * (int(header.kept) + 1), VECTOR).profit
+    for index in range(count):
+        found[index] = profit[chosen[index]]
+    for index in range(count):
+        mine, worse = found[index], 0
+        for other in range(count):
+            worse += found[other] < mine or (found[other] == mine and other < index)
+        rank = at(rank_of(draft, worse), RANK)
+        rank.profit, rank.scenario = mine, chosen[index]
