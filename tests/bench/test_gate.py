@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from bench import c_program, gate, gate_risk
-from bench.gate import FREE, LIMITED, Gate, Size
+from bench.gate import FREE, LIMITED, Gate
 from bench.gate_risk import Desk
 from bench.harness import BenchError, Options
+from ringbuf.jit import compiled
 from tests.naive.matching import Asked, Matching, Order
 from tests.naive.matching_gate import reasons_against
 from workers.kernels.engine import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import Reject
 
-SIZE = Size(16, 8, 2_048, 2)
+SIZE = gate.SHORT if compiled() else gate.TINY
 WORDS = 8
 
 
@@ -94,9 +95,8 @@ def test_the_c_program_compares_its_verdicts(judged, tmp_path):
 
 
 def test_answers_that_do_not_come_true_are_refused(monkeypatch):
-    monkeypatch.setattr(gate_risk, "SCENARIOS", 60)
     monkeypatch.setattr(gate_risk, "INSTRUMENTS", 4)
-    desk = Desk(3)
+    desk = Desk(3, 60)
     desk.check()
     monkeypatch.setattr(gate_risk.positions, "var_99", lambda state, portfolio: -1)
     with pytest.raises(BenchError, match="foreseen was"):
