@@ -18,6 +18,7 @@ from bench import (
     dbn,
     edge,
     flow,
+    gate,
     histograms,
     itch_parse,
     jitter,
@@ -65,6 +66,7 @@ BENCHES: dict[str, Bench] = {
         options.BENCH,
         risk.BENCH,
         monte_carlo.BENCH,
+        gate.BENCH,
         edge.BENCH,
     )
 }
