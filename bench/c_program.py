@@ -17,6 +17,7 @@ from ringbuf.ring import RELEASE_EVERY
 
 SOURCE = Path(__file__).with_name("limit.c")  # the ring's protocol
 BOOK_SOURCE = Path(__file__).with_name("limit_book.c")  # ITCH bytes to price levels
+GATE_SOURCE = Path(__file__).with_name("limit_gate.c")  # orders and limits to verdicts
 OPTION_SOURCE = Path(__file__).with_name("options_libmvec.c")  # prices and Greeks
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-Wall", "-Wextra")
 WIDEST = ("-mprefer-vector-width=512",) if platform.machine() == "x86_64" else ()
@@ -106,6 +107,11 @@ def offered(
 def books(itch: Path, slots: int, sample_every: int, core: int) -> dict[str, Any]:
     """ns a message over an ITCH file, percentiles of single ones, and what the books came to."""
     return _answer((itch, slots, sample_every, core), BOOK_SOURCE)
+
+
+def gate(inputs: Path, passes: int, sample_every: int, core: int) -> dict[str, float]:
+    """ns an order in the median pass, and percentiles of single ones, over rows in a file."""
+    return _answer((inputs, passes, sample_every, core), GATE_SOURCE)
 
 
 def options(inputs: Path, passes: int, core: int) -> dict[str, float]:

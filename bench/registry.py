@@ -18,6 +18,7 @@ from bench import (
     dbn,
     edge,
     flow,
+    gate,
     histograms,
     itch_parse,
     jitter,
@@ -27,12 +28,14 @@ from bench import (
     latency,
     match_peers,
     mold,
+    monte_carlo,
     offered,
     options,
     parked,
     peers,
     recovery,
     report,
+    risk,
     throughput,
 )
 from bench.harness import Bench, BenchError, Options, Result, host
@@ -61,6 +64,9 @@ BENCHES: dict[str, Bench] = {
         peers.BENCH,
         offered.BENCH,
         options.BENCH,
+        risk.BENCH,
+        monte_carlo.BENCH,
+        gate.BENCH,
         edge.BENCH,
     )
 }

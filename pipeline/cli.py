@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pipeline import commands, journal_cli, stress_cli, verify_cli
+from pipeline import commands, journal_cli, risk_cli, verify_cli
 
 # Only what starts fast is imported here: numba and duckdb take half a second, --help needs none.
 
@@ -374,6 +374,7 @@ main.add_command(journal_cli.journal)
 main.add_command(journal_cli.order)
 main.add_command(journal_cli.book)
 main.add_command(verify_cli.verify)
-main.add_command(stress_cli.stress)
-main.add_command(stress_cli.hedge)
-main.add_command(stress_cli.explain)
+main.add_command(risk_cli.risk)
+main.add_command(risk_cli.stress)
+main.add_command(risk_cli.hedge)
+main.add_command(risk_cli.explain)

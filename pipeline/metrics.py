@@ -24,16 +24,32 @@ from pipeline.launch import RUN
 from pipeline.monitor import stage_look
 from pipeline.rings import RingReport, ring_report
 from ringbuf import memory
+from ringbuf.board import Board
 from ringbuf.files import NAME, SegmentError, alive, full_name, names, place
 from ringbuf.histogram import Summary
 from ringbuf.panel import Life, Panel
 from ringbuf.share import KIND as RING
+from workers.records import MONEY_SCALE
+from workers.sinks.tables import MEASURES
 
 NICE = 10  # an answer may come late; the stages of a busy host may not
 # 100 ns to 10 s, in steps of 1, 2, 5.
 BOUNDS_NS = [step * 10**power for power in range(2, 10) for step in (1, 2, 5)] + [10**10]
 # Counters that begin so say how it is, and may fall.
 NOW = ("live", "peak", "pending", "truncated", "waiting")
+PORTFOLIOS = "portfolios"
+# By field of its row: of a portfolio with all that is below it.
+MONEY = {
+    "value": ("value", "Market value, currency."),
+    "notional": ("gross_value", "Sum of its positions' values without their signs, currency."),
+    "pnl": ("pnl", "Value less what was paid, currency."),
+    "var_99": ("var_99", "Value at risk at 99 %, a loss is positive, currency."),
+    "es_975": ("es_975", "Expected shortfall at 97.5 %, a loss is positive, currency."),
+}
+COUNTS = {
+    "unvalued": ("unmarked_positions", "Positions that wait for their first mark."),
+    "stuck": ("stuck_positions", "Positions that keep an old value because of a bound."),
+}
 NUMBERED = re.compile(r"(?P<block>[a-z]+)(?P<number>\d+)")  # feed0, sink1
 
 
@@ -71,6 +87,7 @@ class Attached:
         self.pipeline = pipeline
         self.panels: dict[str, Panel] = {}
         self.rings: dict[str, memory.Segment] = {}
+        self.portfolios: Board | None = None
         self.run = memory.attach(pipeline, RUN, RUN)
         try:
             text = self.run.text
@@ -78,6 +95,8 @@ class Attached:
                 self.panels[name] = Panel(pipeline, name)
             for name in text["rings"]:
                 self.rings[name] = memory.attach(pipeline, name, RING)
+            if PORTFOLIOS in text["boards"]:
+                self.portfolios = Board(pipeline, PORTFOLIOS)
         except SegmentError:
             self.close()
             raise
@@ -93,6 +112,8 @@ class Attached:
         """Let go of everything."""
         for panel in self.panels.values():
             panel.close()
+        if self.portfolios:
+            self.portfolios.close()
         for segment in (self.run, *self.rings.values()):
             segment.close()
 
@@ -143,11 +164,34 @@ def _tell_run(families: Families, run: Attached) -> None:
         _tell_stage(families, panel, {**labels, "stage": name})
     for name, segment in run.rings.items():
         _tell_ring(families, ring_report(name, segment), {**labels, "ring": name})
+    if run.portfolios:
+        for number in range(run.portfolios.rows):
+            with suppress(SegmentError):  # its writer died in the middle of it, and comes again
+                _tell_portfolio(families, run.portfolios.row(number)[0], labels)
     for name in names(run.pipeline):
         with suppress(OSError):
             size = place(name).stat().st_size
             part = name.removeprefix(full_name(run.pipeline, ""))
             families.gauge("segment_bytes", "Shared memory.", size, **labels, segment=part)
+
+
+def _tell_portfolio(families: Families, row: np.record, labels: dict[str, str]) -> None:
+    labels = {**labels, "portfolio": row["name"].decode(errors="replace")}
+    if not labels["portfolio"]:
+        return
+    for field, (name, text) in MONEY.items():
+        families.gauge(f"portfolio_{name}", text, int(row[field]) / MONEY_SCALE, **labels)
+    for field, (name, text) in COUNTS.items():
+        families.gauge(f"portfolio_{name}", text, int(row[field]), **labels)
+    what = "Event time of the record that moved it last, Unix time."
+    families.gauge("portfolio_event_time_seconds", what, int(row["time_ns"]) / 1e9, **labels)
+    for measure, most in enumerate(row["limit"].tolist()):
+        if most:
+            of = {**labels, "measure": MEASURES[measure]}
+            families.gauge("portfolio_limit", "A limit, currency.", most / MONEY_SCALE, **of)
+            what = "0: not measured whole, 1: ok, 2: warned, 3: breached."
+            standing = int(row["standing"][measure])
+            families.gauge("portfolio_limit_standing", what, standing, **of)
 
 
 def _tell_stage(families: Families, panel: Panel, labels: dict[str, str]) -> None:

@@ -17,8 +17,10 @@ from ringbuf.ring import bytes_needed
 from ringbuf.share import KIND as RING
 from ringbuf.share import Layouts, Seat
 from tuning.topology import Topology
-from workers import depth, instruments, risk
+from workers import depth, instruments
 from workers.enriched import CONSOLIDATED_DEPTH
+from workers.portfolio_board import PORTFOLIO_ROW
+from workers.position_board import POSITION_ROW, rows_of
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 
 LAYOUTS: dict[str, Layouts] = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
@@ -321,7 +323,8 @@ def _segments(
         "instruments": ("instrument", instruments.INSTRUMENT, config.ingest.instruments),
         "depth": ("depth", depth.DEPTH, config.ingest.instruments),
         "consolidated": ("group", CONSOLIDATED_DEPTH, len(config.consolidated)),
-        "portfolios": ("portfolio", risk.PORTFOLIO_ROW, max(len(config.risk.portfolios), 1)),
+        "portfolios": ("portfolio", PORTFOLIO_ROW, max(len(config.risk.portfolios), 1)),
+        "positions": ("position", POSITION_ROW, max(len(rows_of(config.risk)), 1)),
     }
     for board, (row, dtype, count) in rows.items():
         if count and any(board in CLASSES[name].KEEPS for name in names):

@@ -8,6 +8,7 @@ from pipeline.latency import LatencyRefused
 from pipeline.option_verification import OptionFileError
 from pipeline.order_life import NoSuchOrder
 from pipeline.orders import OrderRefused
+from pipeline.risk_board import RiskRefused
 from pipeline.selection import TailRefused
 from pipeline.supervisor import PipelineFailed
 from ringbuf.jit import UnsafeCache
@@ -38,6 +39,7 @@ CODES: dict[type[Exception], int] = {
     TailRefused: 2,
     BookRefused: 2,
     OrderRefused: 2,
+    RiskRefused: 2,
     NoSuchOrder: 2,
     OptionFileError: 2,
     JournalError: 2,

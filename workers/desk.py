@@ -1,10 +1,10 @@
 """What the risk stage keeps beside its positions, and how it tells of them."""
 
 from ringbuf.atomics import at
-from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
-from ringbuf.record import LINE, record, slot_record
+from ringbuf.record import LINE, record
 from ringbuf.ring import claim, publish
+from workers import portfolio_board, position_board
 from workers.hop import HOP
 from workers.kernels import positions, risk_limits, waiting
 from workers.kernels.position_block import MEASURES, STATE
@@ -16,27 +16,6 @@ DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken f
 # What is known of an instrument; NO_SCENARIOS: an account of ours trades it all the same.
 UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS = range(4)
 
-PORTFOLIO_ROW = slot_record(
-    [
-        ("name", "S32"),
-        ("cause", "i8"),
-        ("time_ns", "i8"),
-        ("value", "i8"),  # money units, like the next three
-        ("pnl", "i8"),
-        ("var_99", "i8"),
-        ("es_975", "i8"),
-        ("unvalued", "i8"),  # positions that still wait for their first mark
-        ("worst_scenario", "i8"),
-        ("convention", "i8"),
-        ("scenarios", "i8"),
-        ("parent", "i8"),  # the row of the portfolio above it, -1: none
-        ("notional", "i8"),  # money units
-        ("realised", "i8"),  # by executions, money units
-        ("stuck", "i8"),  # positions that keep an old value because a bound was reached
-        ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
-        ("standing", "i8", (MEASURES,)),
-    ]
-)
 DESK = record(
     [
         ("timing", HOP),
@@ -46,6 +25,7 @@ DESK = record(
         ("portfolios", "i8"),
         ("instruments", "i8"),
         ("absent", "i8"),  # address: positions of each portfolio whose instrument was not met yet
+        ("shown", "i8"),  # address: the table of position_board.py
         ("most", "i8"),  # records that one mark can give
         ("target", "i8"),
         ("asks", "i8"),  # an instrument that Python must look up; -1: none
@@ -61,7 +41,6 @@ DESK = record(
         ("astray", "i8"),  # 1 + the instrument of the newest execution that is in no position
     ]
 )
-ROW_SIZE = PORTFOLIO_ROW.itemsize
 KNOWN_AT = -(-DESK.itemsize // LINE) * LINE
 KNOWN = record([("what", "i1")])
 ABSENT = record([("count", "i8")])
@@ -96,7 +75,9 @@ def end(state):
             absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
             for measure in range(MEASURES):
                 restand(desk.positions, desk.counters, portfolio, measure, absent)
-            show(desk.board, desk.positions, at(newest, TOP), portfolio, absent)
+            portfolio_board.show(desk.board, desk.positions, at(newest, TOP), portfolio, absent)
+            position_board.note(desk.shown, portfolio, at(newest, TOP))
+    position_board.show_all(desk.shown)
     waiting.clear(desk.waits, desk.positions)
 
 
@@ -111,7 +92,8 @@ def report(state, writer, top):
             index = tell(state, writer, top, instrument, portfolio, index)
             absent = at(desk.absent + portfolio * ABSENT_SIZE, ABSENT).count
             index = judge(state, writer, top, instrument, portfolio, absent, index)
-            show(desk.board, desk.positions, top, portfolio, absent)
+            portfolio_board.show(desk.board, desk.positions, top, portfolio, absent)
+            position_board.note(desk.shown, portfolio, top)
     at(desk.counters, COUNTERS).published += index
     return index
 
@@ -165,21 +147,3 @@ def judge(state, writer, top, instrument, portfolio, absent, index):
             desk.target += 1
             index += 1
     return index
-
-
-@kernel
-def show(board, book, top, portfolio, absent):
-    """Write a portfolio's row; `absent` positions are in instruments that were not met yet."""
-    address = board + int(portfolio) * ROW_SIZE
-    begin(address, ROW_SIZE)
-    row = at(address, PORTFOLIO_ROW)
-    row.cause, row.time_ns = top.sequence, top.time_ns
-    row.value, row.pnl = positions.value(book, portfolio), positions.pnl(book, portfolio)
-    row.var_99, row.es_975 = positions.var_99(book, portfolio), positions.es_975(book, portfolio)
-    row.notional, row.stuck = positions.notional(book, portfolio), positions.stuck(book, portfolio)
-    row.realised = positions.realised(book, portfolio)
-    row.unvalued = positions.unvalued(book, portfolio) + absent
-    row.worst_scenario = positions.worst_scenario(book, portfolio)
-    for measure in range(MEASURES):
-        row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
-    finish(address, ROW_SIZE)

@@ -9,7 +9,8 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
 from ringbuf.ring import claim, publish
-from workers.desk import ABSENT, ABSENT_SIZE, DESK, KNOWN, KNOWN_AT, NO_SCENARIOS, judge, show, tell
+from workers import portfolio_board, position_board
+from workers.desk import ABSENT, ABSENT_SIZE, DESK, KNOWN, KNOWN_AT, NO_SCENARIOS, judge, tell
 from workers.kernels import ledger, position_changes
 from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import (
@@ -151,7 +152,8 @@ def tell_above(state, writer, top, portfolio, index):
             index = tell(state, writer, top, instrument, each, index)
             absent = at(desk.absent + each * ABSENT_SIZE, ABSENT).count
             index = judge(state, writer, top, instrument, each, absent, index)
-            show(desk.board, desk.positions, top, each, absent)
+            portfolio_board.show(desk.board, desk.positions, top, each, absent)
+            position_board.note(desk.shown, each, top)
     at(desk.counters, COUNTERS).published += index - first
     return index
 

@@ -57,6 +57,7 @@ class AccountOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     collar_percent: float | None = None  # how far a price may lie from the last trade
     messages: int | None = None  # orders and replacements in `window_ms`
     window_ms: int = 1000
+    reduce_when_off: bool = False  # switched off, orders that only reduce a position are taken
     executions: bool = False  # an EXECUTION record is told behind each of its fills
 
     def __post_init__(self) -> None:
@@ -79,6 +80,7 @@ class AccountOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             self.credit or 0,
             self.messages or 0,
             self.window_ms * 1_000_000,
+            self.reduce_when_off,
             int(self.executions),
         )
 

@@ -7,6 +7,7 @@ from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE
 from ringbuf.ring import awaited, next_free, next_unread, room, slot
+from workers import position_board
 from workers.desk import (
     CONVENTION,
     DESK,
@@ -16,7 +17,6 @@ from workers.desk import (
     KNOWN_AT,
     NO_SCENARIOS,
     NOT_HELD,
-    PORTFOLIO_ROW,
     UNSEEN,
     end,
     report,
@@ -27,6 +27,8 @@ from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
 from workers.kernels import ledger, position_block, positions, risk_limits, waiting
 from workers.kernels.position_block import STATE, ancestors
+from workers.portfolio_board import PORTFOLIO_ROW
+from workers.position_board import PositionBoard
 from workers.records import EXECUTION, MONEY_SCALE, TOP, lined
 from workers.records import Book as Kind
 from workers.risk_counters import COUNTERS, FATES, count_kept
@@ -50,7 +52,7 @@ class Risk(Stage):
     READS = ("book",)
     WRITES = ("risk",)
     LOOKS_AT = ("instruments",)
-    KEEPS = ("portfolios",)
+    KEEPS = ("portfolios", "positions")
     HISTOGRAMS = ("hop", "age")
 
     @staticmethod
@@ -86,9 +88,11 @@ class Risk(Stage):
         below, self.parents = counts_below(self.options), parents_of(self.options)
         self.absent = np.array([*below, 0], np.int64)
         position_block.create(self.book.ctypes.data, limits, self.parents)
+        self.shown = PositionBoard(self.options, limits.held)
         self.bind(self.links)
         for number in range(len(self.options.portfolios)):
             self._begin(number, below[number], count)
+        self.shown.show(self.links.boards["positions"])
         limited = answers_most(self.options) - len(self.options.portfolios)
         self.links.panel.counters["risk"]["live_unknown"] = limited
         # Compiled before it is needed, like what `_look_up` calls.
@@ -130,14 +134,27 @@ class Risk(Stage):
         desk.waits = self.desk_at + self.waits_at
         desk.interval_ns = self.options.conflate_ms * 1_000_000
         new_hop(self.desk_at, links.panel)
-        known = np.flatnonzero(self.desk[KNOWN_AT:][: self.instruments])
+        desk.shown = self.shown.address
+        self.shown.bind(links.boards["positions"].address, desk.positions)
         self.told = 0  # of `astray`
-        self.met = {self.names.symbol(int(instrument)) for instrument in known}
+        known = self.desk[KNOWN_AT:][: self.instruments]
+        self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
+        for instrument in np.flatnonzero(known == HELD_HERE):
+            self._seat(int(instrument))
+
+    def _seat(self, instrument: int) -> None:
+        """Give an instrument that is held its rows of the board."""
+        row = position_block.row_of(self.book.ctypes.data, instrument)
+        self.shown.seat(self.names.symbol(instrument), int(row))
 
     def state(self) -> dict[str, np.ndarray]:
-        """The positions, which instruments were met, the marks that wait, and the ledgers."""
-        absent = self.absent.view(np.uint8)
-        parts = {"positions": self.book, "desk": self.desk, "absent": absent}
+        """Positions and ledgers, what was met, marks that wait, and what is not shown yet."""
+        parts = {
+            "positions": self.book,
+            "desk": self.desk,
+            "absent": self.absent.view(np.uint8),
+            "shown": self.shown.table,
+        }
         return parts | ({"ledgers": self.ledgers} if len(self.owners) > 1 else {})
 
     def turn(self, patience: int) -> int:
@@ -208,6 +225,8 @@ class Risk(Stage):
                 self._hold(number, instrument, (position.quantity, cost), scale)
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
+        if known.what == HELD_HERE:
+            self._seat(instrument)
 
     def close(self) -> None:
         """Say that no more risk records will come."""
@@ -242,6 +261,7 @@ def turn(state, reader, writer, limit, patience):
             let_go(reader, sequence, writer, desk.target - 1)
         sequence += 1
     let_go(reader, sequence - 1, writer, desk.target - 1)
+    position_board.show_in_time(desk.shown, sequence - first, reader, sequence)
     return desk.asks, sequence - first
 
 

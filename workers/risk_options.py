@@ -141,6 +141,16 @@ def counts_below(options: RiskOptions) -> list[int]:
     return counts
 
 
+def symbols_below(options: RiskOptions) -> list[list[str]]:
+    """The symbols that each portfolio or one below it holds, sorted."""
+    parents = parents_of(options)
+    found: list[set[str]] = [set() for _ in parents]
+    for number, portfolio in enumerate(options.portfolios):
+        for each in (number, *ancestors(parents, number)):
+            found[each] |= portfolio.positions.keys()
+    return [sorted(symbols) for symbols in found]
+
+
 def shape_of(options: RiskOptions) -> str:
     """Whose risk, and over which scenarios, down to the bytes of their file."""
     digest = hashlib.blake2b(msgspec.json.encode(options), digest_size=8)

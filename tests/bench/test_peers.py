@@ -193,8 +193,8 @@ def test_what_maven_cannot_build_is_a_note_with_its_reason(monkeypatch, tmp_path
     for path in peer_java.SOURCES.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "pom.xml").write_text("<project>")
-    monkeypatch.setattr(peer_java, "SOURCES", tmp_path)
-    monkeypatch.setattr(peer_java, "built", peer_java.built.__wrapped__)  # not from the cache
+    build = peer_java.built.__wrapped__  # not from the cache
+    monkeypatch.setattr(peer_java, "built", lambda: build(tmp_path))
     assert "mvn could not build them: " in peer_java.absent()
 
 

@@ -40,7 +40,21 @@ def reasons_against(matching, order, before) -> int:
             found |= Reject.POST_ONLY
     if account:
         found |= limits(matching, account, order, before)
+        found &= ~spared(matching, account, order, before)
     return int(found)
+
+
+def spared(matching, account, order, before) -> int:
+    """What an order is not refused for that only reduces a position: a switch of its account."""
+    free = account.limits.reduce_when_off and not matching.switched
+    return Reject.SWITCHED_OFF if free and only_reduces(matching, account, order, before) else 0
+
+
+def only_reduces(matching, account, order, before) -> bool:
+    """Whether all orders of the side, this one too, would at most flatten the position."""
+    position, *open_, _ = account.standing(matching.market.instrument)
+    orders = open_[order.side] + order.left - (before.left if before else 0)
+    return orders <= (position if order.side == Side.ASK else -position)
 
 
 def messages(matching, account) -> int:
@@ -86,9 +100,11 @@ def limits(matching, account, order, before) -> int:
     """What an account's own limits say."""
     found, most, market = 0, account.limits, matching.market
     worth = order.worth * order.left
+    reduces = only_reduces(matching, account, order, before)
     if most.quantity_max and order.left > most.quantity_max:
         found |= Reject.MAX_QUANTITY
-    if worth >= WORTH_MAX or (most.notional_max and worth > most.notional_max):
+    too_much = most.notional_max and worth > most.notional_max and not reduces
+    if worth >= WORTH_MAX or too_much:
         found |= Reject.MAX_NOTIONAL
     base = market.base
     if most.collar_bps and order.price and base:
@@ -101,6 +117,6 @@ def limits(matching, account, order, before) -> int:
         found |= Reject.POSITION
     exposure = account.open + account.held + min(worth, WORTH_MAX)
     exposure -= before.left * before.worth if before else 0
-    if exposure > (most.credit_max or EXPOSURE_MAX):
+    if exposure > (EXPOSURE_MAX if reduces else most.credit_max or EXPOSURE_MAX):
         found |= Reject.CREDIT
     return found

@@ -15,9 +15,9 @@ from ringbuf.board import Board, create_board
 from ringbuf.share import Observer, RingWriter, create_ring
 from workers.enriched import CONSOLIDATED_DEPTH
 from workers.instruments import INSTRUMENT
+from workers.portfolio_board import PORTFOLIO_ROW
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, empty
 from workers.records import Book as Kind
-from workers.risk import PORTFOLIO_ROW
 
 NUMBERS = itertools.count()
 RINGS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}

@@ -25,6 +25,7 @@ COMMANDS = [
     ["drain"],
     ["restart"],
     ["replay"],
+    ["risk"],
     ["zygote"],
     ["top"],
     ["metrics"],

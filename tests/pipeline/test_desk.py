@@ -13,7 +13,7 @@ from tests.pipeline.running import TOGETHER, Place, corelane, lines, tables
 from tuning import topology
 
 ACCOUNTS = [
-    {"name": "maker", "max_quantity": 200, "max_position": 400},
+    {"name": "maker", "max_quantity": 200, "max_position": 400, "reduce_when_off": True},
     {"name": "taker", "credit": 5_000_000, "collar_percent": 20.0},
     {"name": "slow", "messages": 3, "window_ms": 5000},
     {"name": "free", "max_value": 100_000},
@@ -214,6 +214,8 @@ BARS = "".join(f"[[book.bars]]\ntrades = {number}\n" for number in range(2, 6))
         (GOOD + "[book.matching]\n[[book.matching.accounts]]\nwindow_ms = 0\n",
          "window_ms = 0: give 1 to 86400000"),
         (GOOD + "[book.matching]\n[[book.matching.accounts]]\nmax_qty = 5\n", "max_qty"),
+        (GOOD + "[book.matching]\n[[book.matching.accounts]]\nreduce_when_off = 1\n",
+         "book.matching.accounts[0].reduce_when_off: expected true or false, found 1"),
         (GOOD + "[book.matching]\ninstruments = 0\n", "instruments = 0: give 1 to 65536"),
         (GOOD + "[book.matching]\nband_percent = 100\n", "band_percent = 100.0: give 0.01 to"),
         (GOOD + '[book.matching]\non_band = "stop"\n', "on_band = 'stop': give 'reject' or"),

@@ -19,6 +19,7 @@ from tests.pipeline.running import COMMAND, LIMIT_S, TOGETHER, corelane, lines, 
 STAGES = ("ingest", "book", "risk", "publisher")
 SEATS = [("events", "book"), ("book", "risk"), ("book", "publisher"), ("risk", "publisher")]
 STAGE, RING, READER = {"stage"}, {"ring"}, {"ring", "reader"}
+DESK = {"portfolio"}
 LABELS = {  # of every family that is not a stage's own counter, beside the pipeline's name
     "up": set(),
     "run_info": {"run"},
@@ -35,6 +36,16 @@ LABELS = {  # of every family that is not a stage's own counter, beside the pipe
     "latency_seconds": {"stage", "histogram"},
     "latency_max_seconds": {"stage", "histogram"},
     "latency_clipped": {"stage", "histogram"},
+    "portfolio_value": DESK,
+    "portfolio_gross_value": DESK,
+    "portfolio_pnl": DESK,
+    "portfolio_var_99": DESK,
+    "portfolio_es_975": DESK,
+    "portfolio_unmarked_positions": DESK,
+    "portfolio_stuck_positions": DESK,
+    "portfolio_event_time_seconds": DESK,
+    "portfolio_limit": {*DESK, "measure"},
+    "portfolio_limit_standing": {*DESK, "measure"},
     "ring_written": RING,
     "ring_capacity_records": RING,
     "ring_closed": RING,
@@ -173,6 +184,10 @@ def check_names(pipeline: str, found: dict) -> None:
 
 def check_values(pipeline: str, found: dict, running) -> None:
     """Numbers are those of the pipeline, in base units."""
+    limits = values(found["portfolio_limit"], "portfolio", "measure")
+    assert limits == {("long", "value"): 40_000.0, ("long", "loss"): 1_000.0}
+    assert set(values(found["portfolio_limit_standing"], "portfolio", "measure")) == set(limits)
+    assert set(values(found["portfolio_value"], "portfolio")) == {("long",), ("short",)}
     states = values(found["stage_state"], "stage", "state")
     assert [stage for stage in STAGES if states[stage, "running"] == 1] == [*STAGES]
     assert sum(states.values()) == len(STAGES)

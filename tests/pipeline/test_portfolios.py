@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.portfolios import indented, limits_text, portfolio_faults, tree
+from workers.portfolio_board import PORTFOLIO_ROW
 from workers.records import Standing
-from workers.risk import PORTFOLIO_ROW
 from workers.risk_options import LimitOptions, Portfolio, Position, RiskOptions
 
 HELD = {"ABC": Position(quantity=1, price=1.0)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipeline import stress_cli, stressing
+from pipeline import risk_cli, stressing
 from pipeline.holdings import load, parse
 from tests.data import ROOT
 from tests.pipeline.running import corelane, lines
@@ -169,7 +169,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_the_command_line_knows_every_aim():
     """They are written there once more, so that --help starts without the solver."""
-    assert (*AIMS, stressing.VARIANCE) == stress_cli.AIMS
+    assert (*AIMS, stressing.VARIANCE) == risk_cli.AIMS
 
 
 def test_explained_parts_are_shown_with_their_sum(valued):

@@ -43,7 +43,7 @@ class Case:
         return self.kind.WRITES[0]
 
     @contextlib.contextmanager
-    def joint(self, capacity: int = 1024, parts: int = 0) -> Iterator[Joint]:
+    def joint(self, capacity: int = 4096, parts: int = 0) -> Iterator[Joint]:
         made = Joint(self.kind, parts, capacity, self.rows)
         try:
             if self.symbols:

@@ -14,15 +14,17 @@ from ringbuf.share import Observer, RingReader, RingWriter, Seat, create_ring
 from workers.depth import DEPTH
 from workers.enriched import CONSOLIDATED_DEPTH
 from workers.instruments import INSTRUMENT
+from workers.portfolio_board import PORTFOLIO_ROW
+from workers.position_board import POSITION_ROW
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, empty
-from workers.risk import PORTFOLIO_ROW
 from workers.stage import Links, Stage
 
 NUMBERS = itertools.count()
 RINGS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
 ROWS = {"instruments": INSTRUMENT, "depth": DEPTH, "consolidated": CONSOLIDATED_DEPTH,
-        "portfolios": PORTFOLIO_ROW}  # fmt: skip
+        "portfolios": PORTFOLIO_ROW, "positions": POSITION_ROW}  # fmt: skip
 MEMBER, TEST = "member", "test"  # the two gating readers of every ring
+PORTFOLIOS_MOST = 8
 TURNS_MAX = 100_000
 
 
@@ -46,7 +48,8 @@ class Joint:
             readers = [MEMBER if ring in kind.READS else TEST]
             create_ring(self.name, ring, RINGS[ring], capacity, [*readers, *seats]).close()
         for board in (*kind.LOOKS_AT, *kind.KEEPS):
-            create_board(self.name, board, "row", ROWS[board], rows).close()
+            most = rows * PORTFOLIOS_MOST if board == "positions" else rows
+            create_board(self.name, board, "row", ROWS[board], most).close()
         self.links = self.join()
         clock.calibrate(self.links.panel.status["clock"])
         self.sources = {r: RingWriter(self.name, r, RINGS[r]) for r in kind.READS}

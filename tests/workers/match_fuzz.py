@@ -163,7 +163,7 @@ def drawn_settings(draw: random.Random) -> Settings:
     accounts = [
         AccountLimits(limit(100), limit(5000), limit(300, 2000), limit(50, 300))
         ._replace(credit_max=limit(20_000), messages_max=limit(5), window_ns=draw.choice((1, 200)),
-                  executions=limit(1))
+                  reduce_when_off=draw.random() < 0.5, executions=limit(1))
         for _ in range(draw.choice((0, 4, 4, 6)))
     ]  # fmt: skip
     return Settings(

@@ -16,6 +16,7 @@ from tests.workers.matches import columns, events_of
 from workers.book import Book, BookOptions, outputs_max
 from workers.enriched import BarOptions, MeasureOptions
 from workers.keeper import REPORTS
+from workers.kernels.engine import AccountLimits
 from workers.matched import AccountOptions, MatchingOptions
 from workers.orders import Tif
 from workers.records import BAR, LEVEL, MATCHED, REPORT, TOP, Event, State
@@ -234,3 +235,12 @@ def test_accounts_that_make_no_sense_are_refused(options, said):
 def test_matching_that_makes_no_sense_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         MatchingOptions(**options)
+
+
+def test_limits_of_an_account_reach_the_kernel_under_their_names():
+    limits = AccountOptions(
+        max_quantity=1, max_value=2, max_position=3, credit=4, collar_percent=5.0, messages=6,
+        window_ms=7, reduce_when_off=True,
+    ).limits()  # fmt: skip
+    assert limits == AccountLimits(1, 2, 500, 3, 4, 6, 7_000_000, reduce_when_off=True)
+    assert AccountOptions().limits() == AccountLimits()

@@ -95,7 +95,10 @@ streams = st.lists(
 ruled = st.builds(
     lambda band, pauses, every, limits: Settings(SMALL, 1, [limits] * 3, band, pauses, every),
     st.sampled_from([0, 0, 200]), st.booleans(), st.sampled_from([0, 2]),
-    st.sampled_from([AccountLimits(), AccountLimits(15, 1900, 300, 40, 6000, 30, 50, 1)]),
+    st.sampled_from([
+        AccountLimits(), AccountLimits(15, 1900, 300, 40, 6000, 30, 50, executions=1),
+        AccountLimits(15, 900, 0, 40, 1500, reduce_when_off=True),
+    ]),
 )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ from workers.risk_options import CsvScenarios, Portfolio, RiskOptions
 from workers.stage import Stage
 
 EXAMPLES = 40 if compiled() else 3
-ROWS_OF = {"instruments": 16, "depth": 16, "consolidated": 1, "portfolios": 16}
+ROWS_OF = {"instruments": 16, "depth": 16, "consolidated": 1, "portfolios": 16, "positions": 16}
+WITH_ADDRESSES = ("book.notes", "risk.desk", "risk.shown")  # blocks with addresses of their own
 DAY = SyntheticOptions(messages=3_000 if compiled() else 250, symbols=5, seed=5)
 BOOK = BookOptions(
     orders=2048,
@@ -117,7 +118,7 @@ def test_a_snapshot_of_any_moment_goes_on_alike(at):
         other = replica(found=found)
         assert other.positions == mine.positions
         for name, block in other.blocks().items():
-            if name not in ("book.notes", "risk.desk"):  # they have addresses of their own
+            if name not in WITH_ADDRESSES:
                 assert block.tobytes() == blocks[name].tobytes(), name
     after = together(other.take(LOG[at:]))
     assert {name: before[name] + after[name] for name in LIVE} == LIVE

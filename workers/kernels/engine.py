@@ -180,8 +180,9 @@ ACCOUNT = record(
         ("held", "i8"),  # what its positions are worth, each at the price of its last trade
         ("window_from_ns", "i8"),
         ("messages", "i8"),  # in the window
+        ("reduce_when_off", "i8"),  # 1: while `switched`, orders that only reduce are taken
         ("executions", "i8"),  # 1: they are told
-        ("spare", "i8", 3),
+        ("spare", "i8", 2),
     ]
 )
 STANDING = record(
@@ -247,6 +248,7 @@ class AccountLimits(NamedTuple):
     credit_max: int = 0  # open orders and positions together, price units x lots
     messages_max: int = 0  # ORDER and REPLACE_ORDER in `window_ns`
     window_ns: int = 1_000_000_000
+    reduce_when_off: bool = False  # switched off, it may still send what only reduces a position
     executions: int = 0  # 1: they are told
 
 

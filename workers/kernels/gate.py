@@ -8,6 +8,9 @@ looked at before anything is booked. Bounds (engine.py) keep every sum within an
   of an account that is known count, refused or not; cancels neither count nor are refused.
 - The collar and bands need a reference: the last trade, else what TERMS told, else there is none.
 - The position is looked at in the worst case: all open orders of the side are filled.
+- An order that even then only reduces the position is not refused for what it is worth (one can
+  always get out), only where a sum could overflow. It stays so: nothing but orders of its side,
+  all of them counted in that case, makes the position smaller.
 - FOK is found out later, by counting, where nothing else is against the order.
 """
 
@@ -68,7 +71,10 @@ def judge(engine, books, left_before, worth_before):
     if header.bits & POST and would_trade(engine, books):
         reasons |= IS_POST
     if header.accounts > 0 and reasons & UNKNOWN_ACCOUNT == 0:
-        reasons |= judge_limits(engine, left_before, worth_before)
+        reach = worst_case(engine, left_before)
+        reasons |= judge_limits(engine, reach, left_before * worth_before)
+        if reach <= 0 and may_still_reduce(engine):
+            reasons &= ~SWITCHED_OFF
     return reasons
 
 
@@ -154,35 +160,54 @@ def would_trade(engine, books):
 
 
 @kernel
-def judge_limits(engine, left_before, worth_before):
-    """Whether an order goes beyond what its account is held to."""
+def worst_case(engine, left_before):
+    """The position were all orders of the side filled, that in hand too, counted towards the side.
+
+    Short for a buyer, long for a seller, or none: 0 or below; the order can only reduce it.
+    """
+    header = at(engine, ENGINE)
+    standing = at(standing_at(engine, header.account, header.rule), STANDING)
+    ordered = int(standing.open[header.side]) + int(header.left) - left_before
+    if header.side == BID:
+        return ordered + int(standing.position)
+    return ordered - int(standing.position)
+
+
+@kernel
+def may_still_reduce(engine):
+    """Whether the account in hand, switched off or not, may send orders that only reduce."""
+    header = at(engine, ENGINE)
+    return not header.switched and at(account_at(engine, header.account), ACCOUNT).reduce_when_off
+
+
+@kernel
+def judge_limits(engine, reach, exposure_before):
+    """Whether an order goes beyond what its account is held to; reach: its worst case."""
     header = at(engine, ENGINE)
     account = at(account_at(engine, header.account), ACCOUNT)
-    left = int(header.left)
+    left, reduces = int(header.left), reach <= 0
     worth = worth_of(header.worth, left, WORTH_MAX)
     reasons = 0
     if 0 < account.quantity_max < left:
         reasons |= IS_LARGE
-    if worth == WORTH_MAX or 0 < account.notional_max < worth:
+    if worth == WORTH_MAX or (0 < account.notional_max < worth and not reduces):
         reasons |= IS_WORTH
     if account.collar_bps > 0 and is_far(engine, int(account.collar_bps)):
         reasons |= COLLAR
-    standing = at(standing_at(engine, header.account, header.rule), STANDING)
-    reach, most = int(standing.open[header.side]) + left - left_before, EXPOSURE_MAX
-    if header.side == BID:
-        reach += standing.position
-    else:
-        reach -= standing.position
-    if account.position_max > 0:
-        most = min(most, int(account.position_max))
-    if reach > most:
+    if reach > bound_of(account.position_max):
         reasons |= POSITION
-    most = EXPOSURE_MAX
-    if account.credit_max > 0:
-        most = min(most, int(account.credit_max))
-    if account.open + account.held + worth - left_before * worth_before > most:
+    most = EXPOSURE_MAX if reduces else bound_of(account.credit_max)
+    if account.open + account.held + worth - exposure_before > most:
         reasons |= CREDIT
     return reasons
+
+
+@kernel
+def bound_of(limit):
+    """A limit of an account's exposure, or what no exposure may reach where it has none."""
+    if limit == 0:
+        return EXPOSURE_MAX
+    return min(int(limit), EXPOSURE_MAX)
 
 
 @kernel

@@ -2,7 +2,9 @@
 
     address -> | STATE | i4 x instruments: the instrument's row, -1 where nobody holds it
                | HELD x rows | PORTFOLIO x portfolios | POSITION x rows x portfolios
-               | i4 x rows x scenarios: returns | distribution x portfolios (see scenarios.py) |
+               | i4 x rows x scenarios: returns | i4 x scenarios x rows: the same, by scenario
+               | i8 x portfolios x rows: exposures, with all that is below
+               | distribution x portfolios (see scenarios.py) |
 
 Portfolios form trees: a parent counts what its children do (book, desk, firm), and may have
 positions of its own. Everything is an integer, so a parent is the exact sum of its children.
@@ -41,6 +43,10 @@ STATE = record(
         ("positions_at", "i8"),
         ("returns_at", "i8"),
         ("returns_size", "i8"),  # bytes of one row of returns
+        ("by_scenario_at", "i8"),
+        ("by_scenario_size", "i8"),  # bytes of the returns of one scenario
+        ("exposures_at", "i8"),
+        ("exposures_size", "i8"),  # bytes of the exposures of one portfolio
         ("distributions_at", "i8"),
         ("distribution_size", "i8"),
         ("marks", "i8"),  # accepted
@@ -51,6 +57,7 @@ STATE = record(
     ]
 )
 ROW = record([("row", "i4")])
+EXPOSURE = record([("unit", "i8")])
 HELD = record(
     [
         ("mark", "i8"),  # bid + ask, 0 before the first
@@ -92,7 +99,7 @@ POSITION = record(
         ("below", "i8"),  # how many portfolios below this one hold the instrument
     ]
 )
-ROW_SIZE, HELD_SIZE = ROW.itemsize, HELD.itemsize
+ROW_SIZE, HELD_SIZE, EXPOSURE_SIZE = ROW.itemsize, HELD.itemsize, EXPOSURE.itemsize
 PORTFOLIO_SIZE, POSITION_SIZE = PORTFOLIO.itemsize, POSITION.itemsize
 COUNTERS = ("marks", "unheld", "one_sided", "refused", "saturated")
 
@@ -116,6 +123,7 @@ def layout(limits: Limits) -> dict[str, int]:
     for name, limit, most in zip(limits._fields, limits, highest, strict=True):
         check_range(name, limit, 1, most)
     returns_size = whole_lines(4 * limits.scenarios)
+    by_scenario_size, exposures_size = whole_lines(4 * limits.held), whole_lines(8 * limits.held)
     distribution_size = scenarios.bytes_needed(limits.scenarios)
     sizes = {
         "rows_at": ROW_SIZE * limits.instruments,
@@ -123,13 +131,20 @@ def layout(limits: Limits) -> dict[str, int]:
         "portfolios_at": PORTFOLIO_SIZE * limits.portfolios,
         "positions_at": POSITION_SIZE * limits.held * limits.portfolios,
         "returns_at": returns_size * limits.held,
+        "by_scenario_at": by_scenario_size * limits.scenarios,
+        "exposures_at": exposures_size * limits.portfolios,
         "distributions_at": distribution_size * limits.portfolios,
     }
     offsets, end = {}, whole_lines(STATE.itemsize)
     for name, size in sizes.items():
         offsets[name] = end
         end += whole_lines(size)
-    entries = {"returns_size": returns_size, "distribution_size": distribution_size}
+    entries = {
+        "returns_size": returns_size,
+        "by_scenario_size": by_scenario_size,
+        "exposures_size": exposures_size,
+        "distribution_size": distribution_size,
+    }
     return {"bytes": end, **offsets, **entries}
 
 
@@ -216,6 +231,20 @@ def returns_of(state, row):
     """Address of a row of returns."""
     header = at(state, STATE)
     return state + int(header.returns_at + row * header.returns_size)
+
+
+@kernel
+def by_scenario_of(state, scenario):
+    """Address of the returns of all rows in one scenario."""
+    header = at(state, STATE)
+    return state + int(header.by_scenario_at + scenario * header.by_scenario_size)
+
+
+@kernel
+def exposures_of(state, portfolio):
+    """Address of a portfolio's exposures by row, with all that is below it."""
+    header = at(state, STATE)
+    return state + int(header.exposures_at + int(portfolio) * header.exposures_size)
 
 
 @kernel

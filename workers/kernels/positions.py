@@ -15,6 +15,7 @@ its portfolio or one above it past GROSS_LIMIT (sum of |exposure| x the instrume
 |return|), the position keeps its last value, and is `stuck` and counted until one is taken again.
 """
 
+import ctypes
 import math
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ from workers.kernels import scenarios
 from workers.kernels.position_block import (
     COST_LIMIT,
     COUNTERS,
+    EXPOSURE,
+    EXPOSURE_SIZE,
     GROSS_LIMIT,
     HELD,
     PORTFOLIO,
@@ -39,6 +42,7 @@ from workers.kernels.position_block import (
     PositionRefused,
     check_range,
     distribution_of,
+    exposures_of,
     held_of,
     portfolio_of,
     position_of,
@@ -138,6 +142,15 @@ def returns_at(address: int, row: int) -> np.ndarray:
     ]
 
 
+def by_scenario(address: int) -> np.ndarray:
+    """A view of the returns by scenario: int32 [scenarios, room for rows and padding]."""
+    header = at(address, STATE)
+    shape = int(header.scenarios), int(header.by_scenario_size) // np.dtype(np.int32).itemsize
+    size = shape[0] * shape[1]
+    whole = (ctypes.c_int32 * size).from_address(address + int(header.by_scenario_at))
+    return np.ctypeslib.as_array(whole).reshape(shape)
+
+
 def reach_of(terms: Terms) -> int:
     """The most that |quantity| x mark x multiplier may be, so that value and exposure fit."""
     most_value = (PRODUCT_LIMIT // terms.weight - 1) * EXPOSURE_UNIT
@@ -164,6 +177,7 @@ def open_row(address: int, instrument: int, terms: Terms) -> int:
     held.multiplier, held.divisor, held.weight = terms.multiplier, terms.divisor, terms.weight
     held.reach = reach_of(terms)
     returns_at(address, row)[:] = terms.returns
+    by_scenario(address)[:, row] = terms.returns
     at(address + int(header.rows_at) + instrument * ROW_SIZE, ROW).row = row
     header.rows = row + 1
     return row
@@ -271,6 +285,8 @@ def carry(state, row, portfolio, value, exposure):
         book.unvalued -= fresh
         book.stuck -= position.stuck
         book.pending += exposure - position.exposure
+        whole = at(exposures_of(state, each) + row * EXPOSURE_SIZE, EXPOSURE)
+        whole.unit += exposure - position.exposure
         each = book.parent
 
 

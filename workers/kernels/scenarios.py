@@ -236,12 +236,14 @@ def count_below(vector, scenarios, bound):
 
 @kernel
 def gather(distribution, bound):
-    """Fill the tail with what is below the bound, then with the first that equal it."""
+    """Fill the tail with what is below the bound; where that is too little, with equals."""
     header = at(distribution, DISTRIBUTION)
     header.tracked = 0
     for scenario in range(header.scenarios):
         if at(vector_of(distribution), VECTOR).profit[scenario] < bound:
             track(distribution, scenario)
+    if header.tracked >= header.full:
+        return
     for scenario in range(header.scenarios):
         if header.tracked == header.kept:
             break

@@ -1,4 +1,4 @@
-"""Commands about holdings in a file: `corelane stress`, `corelane hedge`, `corelane explain`."""
+"""Commands about risk: of a running pipeline, and of holdings in a file."""
 
 from pathlib import Path
 
@@ -104,3 +104,18 @@ def explain(before: Path, after: Path) -> None:
     from pipeline.holdings import load
 
     console.out.print(stressing.explain_table(load(before), load(after)))
+
+
+@click.command()
+@click.argument("portfolio", required=False)
+@click.option("--pipeline", help="Which of those that run.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a portfolio.")
+def risk(portfolio: str | None, pipeline: str | None, as_json: bool) -> None:
+    """Show the portfolios of a running pipeline: value, P&L, VaR, ES and limits.
+
+    With a PORTFOLIO also its positions with all below it, what each adds to VaR and ES, and how
+    much of each limit is used.
+    """
+    from pipeline import risk_board
+
+    risk_board.show(pipeline, portfolio, as_json)
