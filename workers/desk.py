@@ -13,8 +13,9 @@ from workers.risk_counters import COUNTERS, restand
 
 CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
-# What is known of an instrument; NO_SCENARIOS: an account of ours trades it all the same.
-UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS = range(4)
+# What is known of an instrument. Of those that an account of ours trades TRADED is held since then
+# only, and NO_SCENARIOS cannot be held.
+UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS, TRADED = range(5)
 
 DESK = record(
     [

@@ -17,6 +17,7 @@ from workers.desk import (
     KNOWN_AT,
     NO_SCENARIOS,
     NOT_HELD,
+    TRADED,
     UNSEEN,
     end,
     report,
@@ -73,7 +74,7 @@ class Risk(Stage):
         limits = position_block.Limits(
             instruments=self.instruments,
             portfolios=max(len(self.options.portfolios), 1),
-            held=max(len(self.returns), 1),
+            held=max(self._rows(), 1),
             scenarios=max(count, 1),
         )
         self.book = lined(position_block.bytes_needed(limits))
@@ -99,6 +100,11 @@ class Risk(Stage):
         turn(self.desk_at, self.reader, self.writer, 0, 0)
         end(self.desk_at)
         rehearse(limits, [*self.returns.values()][:1])
+
+    def _rows(self) -> int:
+        """How many instruments may be held; accounts may trade a symbol in a second source, too."""
+        count = len(self.returns)
+        return min(2 * count, self.instruments) if owners_of(self.options) else count
 
     @staticmethod
     def _room(portfolio: Portfolio) -> int:
@@ -188,7 +194,7 @@ class Risk(Stage):
                 known.what = NO_SCENARIOS
             else:
                 self._hold(portfolio, instrument, (0, 0), scale)
-                known.what = HELD_HERE
+                known.what = HELD_HERE if known.what == HELD_HERE else TRADED
 
     def _warn(self) -> None:
         """Say which executions are in no position."""
@@ -196,10 +202,11 @@ class Risk(Stage):
         if astray != self.told:
             self.told = astray
             symbol, _ = self.names[astray - 1]
-            self.links.panel.status["message"] = (
-                f"executions in {symbol} are in no position: there are no scenarios for it; give "
-                "it returns in risk.scenarios, or no account of ours orders in it"
-            ).encode()[:256]
+            why = "there are no scenarios for it; give it returns in risk.scenarios"
+            if symbol in self.returns:
+                why = "there is no room for it; let no more than two sources have a symbol"
+            text = f"executions in {symbol} are in no position: {why}"
+            self.links.panel.status["message"] = text.encode()[:256]
 
     def _hold(self, number: int, instrument: int, held: tuple[int, int], scale: int) -> None:
         """Have a portfolio hold a quantity at a cost, and a ledger of it where it has accounts."""
@@ -291,7 +298,7 @@ def take(state, writer, address):
         return execute(state, writer, address, given)
     if top.kind != Kind.TOP:
         tally.passed_by += 1
-    elif at(state + KNOWN_AT + int(top.instrument), KNOWN).what != HELD_HERE:
+    elif not is_held(state, top.instrument):
         tally.not_held += 1
     elif top.state & DOUBTFUL:
         tally.untrusted += 1
@@ -308,6 +315,13 @@ def take(state, writer, address):
     else:
         tally.refused += 1
     return given
+
+
+@kernel
+def is_held(state, instrument):
+    """Whether anybody holds an instrument."""
+    what = at(state + KNOWN_AT + int(instrument), KNOWN).what
+    return what in (HELD_HERE, TRADED)
 
 
 @kernel

@@ -264,3 +264,38 @@ def test_ledgers_and_owners_have_their_places():
         assert (int(mine.quantity), int(mine.room), int(mine.lots)) == (10, 2, 1)
         above = [bool(is_above(stage.book.ctypes.data, each, 1)) for each in range(6)]
         assert above == [True, True, True, False, False, False]
+
+
+def test_what_is_traded_elsewhere_keeps_its_seats_on_the_board_through_a_new_start():
+    """The symbol is held in the first source that has it, and an account trades it in another."""
+    steps = [top(2, 10.0), execution(2, 0, BUY, 10, 20.0), top(0, 21.0), top(2, 11.0)]
+    with joint(Risk) as at_:
+        at_.name_instruments(["AAA", "BBB", "AAA"])
+        stage = Risk(RiskOptions(portfolios=TWO, scenarios=DAYS), 3, at_.links)
+        stage.open()
+        at_.sources["book"].push(records_of(steps))
+        stage.turn(0)
+        before = stage.shown.places.copy()
+        stage.shown.places[:] = -1
+        stage.bind(at_.links)
+        assert stage.shown.places.tolist() == before.tolist() == [0, 0]
+        counters = at_.counters("risk")
+        assert (counters["marks"], counters["executions"]) == (3, 1)
+        told = at_.took("risk")
+        (mine,) = told[told["kind"] == Kept.POSITION].view(POSITION_RECORD)
+        assert (int(mine["instrument"]), int(mine["quantity"])) == (0, 10)
+        value = int(told[told["kind"] == Kept.RISK].view(RISK)["value"][-1])
+        assert value == (100 * 11 + 10 * 21) * MONEY_SCALE
+
+
+def test_a_third_source_of_a_symbol_finds_no_room_and_says_so():
+    steps = [top(0, 10.0), execution(2, 1, BUY, 10, 20.0), execution(2, 2, BUY, 10, 20.0)]
+    with joint(Risk) as at_:
+        at_.name_instruments(["AAA"] * 3)
+        stage = Risk(RiskOptions(portfolios=TWO, scenarios=DAYS), 3, at_.links)
+        stage.open()
+        at_.sources["book"].push(records_of(steps))
+        stage.turn(0)
+        counters = at_.counters("risk")
+        assert (counters["executions"], counters["astray"]) == (1, 1)
+        assert b"there is no room for it; let no more" in at_.links.panel.status["message"]
