@@ -7,6 +7,7 @@ from tests.crashes.toy import turn as toy_turn
 from workers.book_turns import turn as book_turn
 from workers.hop import HOP
 from workers.keeper import KEEPER
+from workers.position_board import TABLE
 from workers.risk import DESK
 from workers.risk import turn as risk_turn
 
@@ -14,10 +15,11 @@ TOY, BOOK, RISK = range(3)
 HISTOGRAM_SIZE = HISTOGRAM.itemsize
 # Behind the histogram, in memory that nobody looks at: counters, and a board.
 COUNTERS_AT, BOARD_AT = HISTOGRAM_SIZE, HISTOGRAM_SIZE + 1024
+PARTS_AT = BOARD_AT + 8192
 SCRATCH = BOARD_AT + 16_384
 # Where a state's parts lie: a KEEPER with its notes and the books; a DESK, counts, marks that wait,
-# positions.
-BOOKS_AT, ABSENT_AT, WAITS_AT, POSITIONS_AT = 1024, 1024, 1088, 1216
+# what the board of positions shows (no rows), positions.
+BOOKS_AT, ABSENT_AT, WAITS_AT, SHOWN_AT, POSITIONS_AT = 1024, 1024, 1088, 1216, 1600
 
 
 @kernel
@@ -45,5 +47,8 @@ def bind(kind, state, scratch):
     if kind == RISK:
         desk = at(state, DESK)
         desk.positions, desk.board = state + POSITIONS_AT, scratch + BOARD_AT
-        desk.waits = state + WAITS_AT
+        desk.waits, desk.shown = state + WAITS_AT, state + SHOWN_AT
+        table = at(state + SHOWN_AT, TABLE)
+        table.book, table.board = desk.positions, scratch + BOARD_AT
+        table.parts = table.sums = table.places = scratch + PARTS_AT
         desk.absent, desk.counters = state + ABSENT_AT, scratch + COUNTERS_AT

@@ -24,7 +24,7 @@ from tests.crashes.layout import (
     WORLD,
 )
 from workers import keeper as kept
-from workers import risk
+from workers import position_board, risk
 from workers.kernels import orderbook, position_block, positions, risk_limits, waiting
 from workers.records import EVENT, TOP, Event, Measure, Side, lined
 from workers.records import Book as Kind
@@ -119,7 +119,11 @@ def risk_template(interval_ns: int) -> np.ndarray:
     """
     state = lined(stages.POSITIONS_AT + -(-position_block.bytes_needed(HOLDINGS) // LINE) * LINE)
     assert risk.KNOWN_AT + HOLDINGS.instruments <= stages.ABSENT_AT
-    assert waiting.bytes_needed(HOLDINGS.held) <= stages.POSITIONS_AT - stages.WAITS_AT
+    assert waiting.bytes_needed(HOLDINGS.held) <= stages.SHOWN_AT - stages.WAITS_AT
+    groups = HOLDINGS.portfolios * position_board.GROUP_SIZE
+    assert position_board.GROUPS_AT + groups <= stages.POSITIONS_AT - stages.SHOWN_AT
+    table = at(state.ctypes.data + stages.SHOWN_AT, position_board.TABLE)
+    table.portfolios, table.showing = HOLDINGS.portfolios, -1
     address = state.ctypes.data + stages.POSITIONS_AT
     position_block.create(address, HOLDINGS, PARENTS)
     chance = np.random.default_rng(3)
