@@ -96,7 +96,8 @@ def test_a_plan_is_shown_with_its_reasons(place):
 
 
 def test_status_of_a_running_pipeline(place):
-    running = place.start(place.write(ingest={"rate": 100.0}, risk=portfolios()))
+    risk = {**portfolios(), "check_s": 0.01}
+    running = place.start(place.write(ingest={"rate": 100.0}, risk=risk))
     running.until_received("risk", 5)
     status = json.loads(corelane("status", place.name, "--json").out)
     assert status["pipeline"] == place.name
@@ -106,6 +107,8 @@ def test_status_of_a_running_pipeline(place):
     for text in ("RSS MB", "high water", "ingest → book", "book.received", "risk.published"):
         assert text in shown, text
     check_risk(place.name)
+    counted = json.loads(corelane("status", place.name, "--json").out)["stages"][2]["counters"]
+    assert (counted["risk"]["checked"] > 0, counted["risk"]["faulty"]) == (True, 0)
     assert corelane("stop", place.name).code == 0
     assert running.end().code == 0
 
