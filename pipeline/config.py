@@ -260,6 +260,7 @@ def _range_faults(config: Config) -> list[str]:
         "ingest.price_limit": config.ingest.price_limit,
         "publisher.flush_s": config.publisher.flush_s,
         "book.check_s": config.book.check_s,
+        "risk.check_s": config.risk.check_s,
         **{
             f"supervision.{name}": getattr(config.supervision, name)
             for name in ("ready_s", "hang_s", "drain_s", "restart_window_s", "backoff_s")

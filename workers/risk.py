@@ -44,6 +44,7 @@ from workers.risk_options import (
     records_most,
 )
 from workers.risk_rehearsal import rehearse
+from workers.risk_sampled import RiskSample
 from workers.stage import TURN_RECORDS, Links, Stage
 
 
@@ -147,6 +148,9 @@ class Risk(Stage):
         self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
         for instrument in np.flatnonzero(known == HELD_HERE):
             self._seat(int(instrument))
+        names = [portfolio.name for portfolio in self.options.portfolios]
+        check_s = self.options.check_s
+        self.sample = RiskSample(check_s, desk.positions, names, links.panel) if check_s else None
 
     def _seat(self, instrument: int) -> None:
         """Give an instrument that is held its rows of the board."""
@@ -179,6 +183,8 @@ class Risk(Stage):
             self.finished = self.links.readers["book"].ended
             if self.finished:
                 end(self.desk_at)
+        if self.sample:
+            self.sample.look()
         return work
 
     def _answer(self, instrument: int, portfolio: int) -> None:

@@ -33,6 +33,8 @@ COUNTERS = record(
         ("live_breached", "i8"),
         ("saturated", "i8"),  # positions that kept their value because a bound was reached
         ("full", "i8"),
+        ("checked", "i8"),  # portfolios, by live checks
+        ("faulty", "i8"),  # of them those that were not what their positions make
     ]
 )
 # What becomes of a record.

@@ -87,6 +87,7 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # Of an instrument's marks only the newest of an interval of event time is taken, when the
     # interval is over; 0: every mark is.
     conflate_ms: int = 0
+    check_s: float | None = None  # a live check of one portfolio so often; None: none
 
     def __post_init__(self) -> None:
         if not 0 <= self.conflate_ms <= CONFLATE_MS_MAX:
@@ -153,7 +154,8 @@ def symbols_below(options: RiskOptions) -> list[list[str]]:
 
 def shape_of(options: RiskOptions) -> str:
     """Whose risk, and over which scenarios, down to the bytes of their file."""
-    digest = hashlib.blake2b(msgspec.json.encode(options), digest_size=8)
+    lasting = msgspec.structs.replace(options, check_s=None)  # checks leave no trace in the state
+    digest = hashlib.blake2b(msgspec.json.encode(lasting), digest_size=8)
     digest.update(layout_text(LAYOUTS).encode())
     if isinstance(options.scenarios, CsvScenarios) and options.portfolios:
         for returns in load_scenarios(options).values():

@@ -96,7 +96,8 @@ def test_a_plan_is_shown_with_its_reasons(place):
 
 
 def test_status_of_a_running_pipeline(place):
-    running = place.start(place.write(ingest={"rate": 100.0}, risk=portfolios()))
+    risk = {**portfolios(), "check_s": 0.01}
+    running = place.start(place.write(ingest={"rate": 100.0}, risk=risk))
     running.until_received("risk", 5)
     status = json.loads(corelane("status", place.name, "--json").out)
     assert status["pipeline"] == place.name
@@ -105,8 +106,30 @@ def test_status_of_a_running_pipeline(place):
     shown = corelane("status", place.name, "--counters").out
     for text in ("RSS MB", "high water", "ingest → book", "book.received", "risk.published"):
         assert text in shown, text
+    check_risk(place.name)
+    counted = json.loads(corelane("status", place.name, "--json").out)["stages"][2]["counters"]
+    assert (counted["risk"]["checked"] > 0, counted["risk"]["faulty"]) == (True, 0)
     assert corelane("stop", place.name).code == 0
     assert running.end().code == 0
+
+
+def check_risk(pipeline: str) -> None:
+    """A portfolio moves; its parts add up to its VaR, each rounded by itself."""
+    asked = ("risk", "long", "--pipeline", pipeline, "--json")
+    for _ in range(100):
+        found = [json.loads(line) for line in lines(corelane(*asked).out)]
+        long, short = found
+        held = [one for one in long["positions"] if one["price"]]
+        off = abs(sum(one["var_part"] for one in held) - long["var_99"])
+        if held and off <= 1e-4 * len(held):  # the two boards are of the same mark
+            break
+    else:
+        raise AssertionError(found)
+    assert (short["parent"], short["depth"], short["positions"]) == ("long", 1, [])
+    assert {one["quantity"] for one in long["positions"]} == {50, 100}
+    text = corelane("risk", "long", "--pipeline", pipeline).out
+    assert "positions of long" in text
+    assert "no portfolio 'lnog'" in corelane("risk", "lnog", "--pipeline", pipeline, code=2).err
 
 
 def test_a_pipeline_that_does_not_run(place):

@@ -86,6 +86,7 @@ WRONG = [
     ("[journal]\npath = 'j'\nkeep_days = 0", "journal.keep_days", "is not above 0"),
     ("[journal]\npath = 'j'\narchive = 'a'", "journal.archive", "or with journal.keep_days"),
     ("[risk]\nportfolio = []", "risk.portfolio", "did you mean 'portfolios'"),
+    ("[risk]\ncheck_s = 0.0", "risk.check_s", "0.0 is not above 0; give more"),
     ("[risk]\nconflate_ms = -1", "risk", "conflate_ms = -1: give 1 to 86400000, or leave it out"),
     ("[risk]\nconflate_ms = 86_400_001", "risk", "conflate_ms = 86400001: give 1 to 86400000"),
     ("[risk]\nconflate_ms = 2.5", "risk.conflate_ms", "expected a whole number, found 2.5"),

@@ -65,6 +65,7 @@ RISK = st.builds(
     scenarios=st.builds(CsvScenarios, path=TEXT)
     | st.builds(SyntheticScenarios, days=st.integers(100, 2000), seed=COUNT),
     conflate_ms=st.sampled_from([0, 1, 250]),
+    check_s=st.sampled_from([None, 0.5]),
 )
 SINKS = st.lists(
     st.builds(ParquetOptions, path=TEXT, rows_per_file=COUNT, seconds_per_file=POSITIVE)

@@ -1,0 +1,137 @@
+"""Are a portfolio's figures those of its positions? A recomputation beside the marks.
+
+From the positions alone, each of which is valued anew at its mark: the sums, the exposures, the
+profit of every scenario, and the measures of a tail that is gathered from nothing. All of it is
+integers, so whatever differs is a fault. Work: positions below the portfolio, rows x scenarios.
+"""
+
+from enum import IntFlag
+
+from ringbuf.atomics import at
+from ringbuf.jit import kernel
+from workers.kernels import scenarios
+from workers.kernels.contributions import UNITS
+from workers.kernels.position_block import (
+    HELD,
+    PORTFOLIO,
+    POSITION,
+    STATE,
+    distribution_of,
+    exposures_of,
+    held_of,
+    portfolio_of,
+    position_of,
+    returns_of,
+)
+from workers.kernels.scenarios import DISTRIBUTION, EXPOSURE_UNIT, RETURNS, VECTOR, nearest
+
+
+class RiskFault(IntFlag):
+    """What differs: any of these together."""
+
+    NONE = 0
+    VALUE = 1  # a position's value or exposure is not that of its mark
+    SUMS = 2  # value, cost, gross value or a count of the portfolio
+    EXPOSURE = 4  # an instrument's, with all that is below
+    PROFITS = 8  # of a scenario
+    MEASURES = 16  # VaR, ES or the worst scenario
+
+
+VALUE, SUMS, EXPOSURE = int(RiskFault.VALUE), int(RiskFault.SUMS), int(RiskFault.EXPOSURE)
+PROFITS, MEASURES = int(RiskFault.PROFITS), int(RiskFault.MEASURES)
+
+
+@kernel
+def check(state, portfolio, aside):
+    """RiskFaults of a portfolio as int; aside: a distribution of as many scenarios, overwritten."""
+    clear(aside)
+    faults = check_sums(state, portfolio)
+    exposure = at(exposures_of(state, portfolio), UNITS).unit
+    for row in range(at(state, STATE).rows):
+        units, faults_here = exposure_of(state, row, portfolio)
+        faults |= faults_here
+        if units != exposure[row]:
+            faults |= EXPOSURE
+        add(
+            scenarios.vector_of(aside),
+            returns_of(state, row),
+            at(aside, DISTRIBUTION).scenarios,
+            units,
+        )
+    return faults | check_profits(distribution_of(state, portfolio), aside)
+
+
+@kernel
+def is_below(state, portfolio, above):
+    """Whether a portfolio is another, or below it."""
+    each = int(portfolio)
+    while each >= 0 and each != above:
+        each = at(portfolio_of(state, each), PORTFOLIO).parent
+    return each == above
+
+
+@kernel
+def check_sums(state, portfolio):
+    """Hold the sums of a portfolio against its positions and those below."""
+    header, book = at(state, STATE), at(portfolio_of(state, portfolio), PORTFOLIO)
+    value, cost, notional, unvalued, stuck = 0, 0, 0, 0, 0
+    for each in range(header.portfolios):
+        if is_below(state, each, portfolio):
+            for row in range(header.rows):
+                position = at(position_of(state, row, each), POSITION)
+                value += position.value
+                notional += abs(position.value)
+                cost += position.cost * position.valued
+                unvalued += int(position.highest_mark > 0) - int(position.valued)
+                stuck += position.stuck
+    same = value == book.value and cost == book.cost and notional == book.notional
+    return 0 if same and unvalued == book.unvalued and stuck == book.stuck else SUMS
+
+
+@kernel
+def exposure_of(state, row, portfolio):
+    """(what a portfolio and all below it have of a row, units; faults of these positions)."""
+    units, faults = 0, 0
+    held = at(held_of(state, row), HELD)
+    for each in range(at(state, STATE).portfolios):
+        if is_below(state, each, portfolio):
+            position = at(position_of(state, row, each), POSITION)
+            units += position.exposure
+            value = position.value
+            if position.valued and not position.stuck:
+                value = nearest(position.quantity * held.mark * held.multiplier, held.divisor)
+            if value != position.value or position.exposure != nearest(value, EXPOSURE_UNIT):
+                faults |= VALUE
+    return units, faults
+
+
+@kernel
+def clear(distribution):
+    """Have no profit anywhere."""
+    profit = at(scenarios.vector_of(distribution), VECTOR).profit
+    for scenario in range(at(distribution, DISTRIBUTION).scenarios):
+        profit[scenario] = 0
+
+
+@kernel
+def add(vector, returns, count, units):
+    """Add units x return to every profit."""
+    profit, change = at(vector, VECTOR).profit, at(returns, RETURNS).change
+    for scenario in range(count):
+        profit[scenario] += units * int(change[scenario])
+
+
+@kernel
+def check_profits(distribution, aside):
+    """Hold profits and measures against those made aside."""
+    mine, other = at(distribution, DISTRIBUTION), at(aside, DISTRIBUTION)
+    profit = at(scenarios.vector_of(distribution), VECTOR).profit
+    wanted = at(scenarios.vector_of(aside), VECTOR).profit
+    differing = 0
+    for scenario in range(mine.scenarios):
+        differing += profit[scenario] != wanted[scenario]
+    scenarios.rebuild(aside)
+    scenarios.measure(aside)
+    same = mine.value_at_risk == other.value_at_risk and mine.shortfall == other.shortfall
+    faults = 0 if differing == 0 else PROFITS
+    return faults if same and mine.worst == other.worst else faults | MEASURES
