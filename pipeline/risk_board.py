@@ -97,8 +97,10 @@ def positions(pipeline: str, family: Sequence[int]) -> list[PositionShown]:
     with closing(Board(pipeline, "instruments")) as board:
         scales = board.all()["price_scale"]
     found = []
-    for top in rows[rows["portfolio"] == family[0]]:
-        held = rows[(rows["symbol"] == top["symbol"]) & np.isin(rows["portfolio"], family)]
+    below = rows[np.isin(rows["portfolio"], family) & (rows["symbol"] != b"")]
+    for top in below[below["portfolio"] == family[0]]:
+        same = "instrument" if top["instrument"] >= 0 else "symbol"  # two sources may share that
+        held = below[below[same] == top[same]]
         marked = int(top["mark"]) > 0
         price = int(top["mark"]) / (2 * int(scales[top["instrument"]])) if marked else None
         sums = {name: int(held[name].sum()) for name in ("quantity", "value", "cost")}

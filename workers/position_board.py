@@ -1,6 +1,8 @@
 """The board of positions: what each portfolio holds, and what each adds to the portfolio's risk.
 
-A portfolio has a row for every instrument that it or a portfolio below it holds. Rows are
+A portfolio has a row for every instrument that it or a portfolio below it is configured to hold,
+and SPARE more where accounts of theirs trade: for what they come to hold, in the order in which
+they do. What finds none left is in all figures, but has no row. Rows are
 conflated: a mark only notes that its portfolios' rows are due; they are written where the stage
 has nothing to read, and under a backlog a few now and then, so that nobody waits for a board.
 """
@@ -14,16 +16,17 @@ from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited
 from workers.instruments import SYMBOL_BYTES
 from workers.kernels import contributions
-from workers.kernels.position_block import HELD, POSITION, held_of, position_of
+from workers.kernels.position_block import HELD, POSITION, ancestors, held_of, position_of
 from workers.records import lined
-from workers.risk_options import RiskOptions, symbols_below
+from workers.risk_options import RiskOptions, parents_of, symbols_below
 
 SHOW_EVERY = 65_536  # records taken, under a backlog
 SHOW_MOST = 256  # rows in one go: some 5 µs
+SPARE = 64  # rows of a portfolio for what only executions have it hold
 
 POSITION_ROW = slot_record(
     [
-        ("symbol", f"S{SYMBOL_BYTES}"),
+        ("symbol", f"S{SYMBOL_BYTES}"),  # empty: a row that is not in use yet
         ("cause", "i8"),  # of the portfolio's figures that this belongs to, like its RISK record's
         ("time_ns", "i8"),
         ("portfolio", "i8"),
@@ -57,8 +60,9 @@ GROUP = record(
         ("due", "i8"),
         ("cause", "i8"),
         ("time_ns", "i8"),
-        ("first", "i8"),  # its rows of the board
+        ("first", "i8"),  # its rows of the board: those in use, and all
         ("end", "i8"),
+        ("most", "i8"),
     ]
 )
 PLACE = record([("row", "i8")])  # of the block, -1 until the instrument is announced
@@ -67,31 +71,45 @@ GROUPS_AT = -(-TABLE.itemsize // LINE) * LINE
 
 
 def rows_of(options: RiskOptions) -> list[tuple[int, str]]:
-    """(portfolio, symbol) of each row of the board."""
+    """(portfolio, symbol) of each row of the board; "": spare."""
+    spare = [False] * len(options.portfolios)
+    parents = parents_of(options)
+    for number, portfolio in enumerate(options.portfolios):
+        for each in (number, *ancestors(parents, number)):
+            spare[each] |= bool(portfolio.accounts)
     below = symbols_below(options)
-    return [(number, symbol) for number, symbols in enumerate(below) for symbol in symbols]
+    return [
+        (number, symbol)
+        for number, symbols in enumerate(below)
+        for symbol in (*symbols, *[""] * (SPARE * spare[number]))
+    ]
 
 
 class PositionBoard:
-    """What the stage keeps of the board; `address` is what kernels take."""
+    """What the stage keeps of the board; `address` is what kernels take, `table` is state."""
 
     def __init__(self, options: RiskOptions, held: int) -> None:
         """held: instruments that the block of positions has room for."""
         self.seats = rows_of(options)
-        portfolios = max(len(options.portfolios), 1)
-        self.table = lined(GROUPS_AT + portfolios * GROUP_SIZE)
-        self.places = np.full(max(len(self.seats), 1), -1, np.int64)
+        portfolios = len(options.portfolios)
+        self.places_at = GROUPS_AT + -(-max(portfolios, 1) * GROUP_SIZE // LINE) * LINE
+        self.table = lined(self.places_at + max(len(self.seats), 1) * PLACE_SIZE)
+        self.places = self.table[self.places_at :].view(np.int64)
+        self.places[:] = -1
         self.parts, self.sums = np.zeros(held, np.int64), np.zeros(held, np.int64)
         self.address = self.table.ctypes.data
         table = at(self.address, TABLE)
-        table.portfolios, table.showing = len(options.portfolios), -1
-        owners = [number for number, _ in self.seats]
-        for number in range(len(options.portfolios)):
-            group = at(self.address + GROUPS_AT + number * GROUP_SIZE, GROUP)
-            group.first, group.end = np.searchsorted(owners, [number, number + 1])
+        table.portfolios, table.showing = portfolios, -1
+        for number in range(portfolios):
+            mine = [row for row, (owner, _) in enumerate(self.seats) if owner == number]
+            group = at(group_of(self.address, number), GROUP)
+            group.first = mine[0] if mine else 0
+            group.end = group.first + sum(self.seats[row][1] != "" for row in mine)
+            group.most = group.first + len(mine)
         self.rows: dict[str, list[int]] = {}
         for row, (_, symbol) in enumerate(self.seats):
-            self.rows.setdefault(symbol, []).append(row)
+            if symbol:
+                self.rows.setdefault(symbol, []).append(row)
 
     def show(self, board: Board) -> None:
         """Show whose rows these are, without any figures."""
@@ -101,15 +119,28 @@ class PositionBoard:
             board.put(number, row)
 
     def bind(self, board: int, book: int) -> None:
-        """Write to this board of positions in this block; seats are taken anew."""
+        """Write to this board of positions in this block; who sits where stays."""
         table = at(self.address, TABLE)
         table.board, table.book = board, book
-        table.places = self.places.ctypes.data
+        table.places = self.address + self.places_at
         table.parts, table.sums = self.parts.ctypes.data, self.sums.ctypes.data
 
     def seat(self, symbol: str, row: int) -> None:
-        """An instrument is held, and has this row in the block; only what is named has seats."""
+        """An instrument that is named in the configuration has this row in the block now."""
         self.places[self.rows.get(symbol, [])] = row
+
+    def add(self, portfolio: int, symbol: str, row: int) -> None:
+        """A portfolio holds a row of the block: it has a row of the board from now on, if any."""
+        group = at(group_of(self.address, portfolio), GROUP)
+        end = int(group.end)
+        if end == group.most or row in self.places[int(group.first) : end]:
+            return
+        self.places[end] = row
+        shown = int(at(self.address, TABLE).board) + end * ROW_SIZE
+        begin(shown, ROW_SIZE)
+        at(shown, POSITION_ROW).symbol = symbol.encode()
+        finish(shown, ROW_SIZE)
+        group.end = end + 1
 
 
 @kernel

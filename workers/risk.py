@@ -146,16 +146,9 @@ class Risk(Stage):
         self.told = 0  # of `astray`
         known = self.desk[KNOWN_AT:][: self.instruments]
         self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
-        for instrument in np.flatnonzero(known == HELD_HERE):
-            self._seat(int(instrument))
         names = [portfolio.name for portfolio in self.options.portfolios]
         check_s = self.options.check_s
         self.sample = RiskSample(check_s, desk.positions, names, links.panel) if check_s else None
-
-    def _seat(self, instrument: int) -> None:
-        """Give an instrument that is held its rows of the board."""
-        row = position_block.row_of(self.book.ctypes.data, instrument)
-        self.shown.seat(self.names.symbol(instrument), int(row))
 
     def state(self) -> dict[str, np.ndarray]:
         """Positions and ledgers, what was met, marks that wait, and what is not shown yet."""
@@ -200,6 +193,9 @@ class Risk(Stage):
                 known.what = NO_SCENARIOS
             else:
                 self._hold(portfolio, instrument, (0, 0), scale)
+                row = int(position_block.row_of(self.book.ctypes.data, instrument))
+                for each in (portfolio, *ancestors(self.parents, portfolio)):
+                    self.shown.add(each, symbol, row)
                 known.what = HELD_HERE if known.what == HELD_HERE else TRADED
 
     def _warn(self) -> None:
@@ -239,7 +235,8 @@ class Risk(Stage):
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
         if known.what == HELD_HERE:
-            self._seat(instrument)
+            row = int(position_block.row_of(self.book.ctypes.data, instrument))
+            self.shown.seat(symbol, row)
 
     def close(self) -> None:
         """Say that no more risk records will come."""

@@ -24,7 +24,7 @@ RINGS = {"events": EVENTS_RING, "book": BOOK_RING, "risk": RISK_RING}
 ROWS = {"instruments": INSTRUMENT, "depth": DEPTH, "consolidated": CONSOLIDATED_DEPTH,
         "portfolios": PORTFOLIO_ROW, "positions": POSITION_ROW}  # fmt: skip
 MEMBER, TEST = "member", "test"  # the two gating readers of every ring
-PORTFOLIOS_MOST = 8
+POSITIONS = 1024  # rows of their board
 TURNS_MAX = 100_000
 
 
@@ -48,7 +48,7 @@ class Joint:
             readers = [MEMBER if ring in kind.READS else TEST]
             create_ring(self.name, ring, RINGS[ring], capacity, [*readers, *seats]).close()
         for board in (*kind.LOOKS_AT, *kind.KEEPS):
-            most = rows * PORTFOLIOS_MOST if board == "positions" else rows
+            most = POSITIONS if board == "positions" else rows
             create_board(self.name, board, "row", ROWS[board], most).close()
         self.links = self.join()
         clock.calibrate(self.links.panel.status["clock"])

@@ -266,7 +266,7 @@ def test_ledgers_and_owners_have_their_places():
         assert above == [True, True, True, False, False, False]
 
 
-def test_what_is_traded_elsewhere_keeps_its_seats_on_the_board_through_a_new_start():
+def test_what_is_traded_elsewhere_has_rows_of_the_board_of_its_own_through_a_new_start():
     """The symbol is held in the first source that has it, and an account trades it in another."""
     steps = [top(2, 10.0), execution(2, 0, BUY, 10, 20.0), top(0, 21.0), top(2, 11.0)]
     with joint(Risk) as at_:
@@ -276,9 +276,17 @@ def test_what_is_traded_elsewhere_keeps_its_seats_on_the_board_through_a_new_sta
         at_.sources["book"].push(records_of(steps))
         stage.turn(0)
         before = stage.shown.places.copy()
-        stage.shown.places[:] = -1
         stage.bind(at_.links)
-        assert stage.shown.places.tolist() == before.tolist() == [0, 0]
+        assert stage.shown.places.tolist() == before.tolist()
+        shown = at_.links.boards["positions"].all()
+        shown = shown[shown["symbol"] != b""]
+        names = ["portfolio", "instrument", "quantity", "mark"]
+        assert shown[names].tolist() == [
+            (0, 2, 0, 220_000),  # desk: nothing itself
+            (0, 0, 0, 420_000),
+            (1, 2, 100, 220_000),
+            (1, 0, 10, 420_000),
+        ]
         counters = at_.counters("risk")
         assert (counters["marks"], counters["executions"]) == (3, 1)
         told = at_.took("risk")

@@ -22,8 +22,8 @@ from tests.workers.test_risk import (
     stage_of,
 )
 from workers import position_board
-from workers.position_board import rows_of
-from workers.records import MONEY_SCALE
+from workers.position_board import POSITION_ROW, PositionBoard, rows_of
+from workers.records import MONEY_SCALE, lined
 from workers.records import Book as Kind
 from workers.risk import Risk
 from workers.risk_options import Portfolio, RiskOptions
@@ -120,3 +120,29 @@ def test_marks_that_wait_when_the_ring_ends_are_shown():
         turn_until_finished(stage, at, "risk")
         (row,) = shown_by(at, options)
         assert (row["cause"], row["mark"], row["value"]) == (4, 2 * 10_003, 3 * 10_003)
+
+
+def test_spare_rows_are_for_what_is_traded_as_many_as_there_are(monkeypatch):
+    monkeypatch.setattr(position_board, "SPARE", 2)
+    options = RiskOptions(
+        portfolios=[
+            Portfolio(name="firm"),
+            Portfolio(name="book", parent="firm", accounts=[0], positions=holding(AAA=(1, 1.0))),
+            Portfolio(name="other", parent="firm", positions=holding(BBB=(1, 1.0))),
+        ],
+        scenarios=DAYS,
+    )
+    assert rows_of(options) == [
+        *((0, symbol) for symbol in ("AAA", "BBB", "", "")),
+        *((1, symbol) for symbol in ("AAA", "", "")),
+        (2, "BBB"),
+    ]
+    board = PositionBoard(options, held=4)
+    rows = lined(len(board.seats) * POSITION_ROW.itemsize)
+    board.bind(rows.ctypes.data, 0)
+    board.seat("AAA", 0)
+    for row, symbol in ((0, "AAA"), (1, "CCC"), (2, "DDD"), (1, "CCC"), (3, "EEE")):
+        board.add(1, symbol, row)
+    assert board.places.tolist() == [0, -1, -1, -1, 0, 1, 2, -1]
+    symbols = rows.view(POSITION_ROW)["symbol"].tolist()
+    assert symbols == [b"", b"", b"", b"", b"", b"CCC", b"DDD", b""]
