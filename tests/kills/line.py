@@ -41,6 +41,7 @@ STAGES = ("journal", "risk", "book", "snapshot")  # production; in the order tha
 FOLDER = Path(__file__).parent.parent.parent  # of the project
 ACTORS = (*STAGES, "sink", "source")
 SEEN = ("book", "risk")  # the rings whose records come out
+SHOWN = ("depth", "portfolios", "positions")  # boards
 ROWS = 16
 BURST_S = 0.02  # as many events as are due in this time come in one go, at most
 SLICE = 4096
@@ -107,7 +108,7 @@ class Line:
         self.rings = {name: Observer(self.name, name) for name in ("events", *SEEN)}
         self.slots = {name: slots_of(end.segment, name) for name, end in self.rings.items()}
         self.panels = {name: Panel(self.name, name, command=True) for name in STAGES}
-        self.boards = {name: Board(self.name, name) for name in ("depth", "portfolios")}
+        self.boards = {name: Board(self.name, name) for name in SHOWN}
         self.words = np.frombuffer(mmap.mmap(-1, 4096), np.int64)  # [0]: where the source ends
         self.words[0] = most
         self.kept = {}  # ring -> digests by sequence
