@@ -15,6 +15,7 @@ from pipeline.rings import ReaderReport, RingReport
 from ringbuf.ring import Policy, bytes_needed
 from ringbuf.share import Seat
 
+TEXT_MIN = 8  # columns of text on a narrow terminal: folded, never squeezed to nothing
 WIDTH = 140  # columns where there is neither a terminal nor COLUMNS to ask
 
 out = Console(
@@ -29,7 +30,12 @@ def table(title: str, *columns: str) -> Table:
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         number = column[:1] == ">"
-        made.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number)
+        made.add_column(
+            column.lstrip(">"),
+            justify="right" if number else "left",
+            no_wrap=number,
+            min_width=None if number else min(len(column), TEXT_MIN),
+        )
     return made
 
 

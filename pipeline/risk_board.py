@@ -55,6 +55,7 @@ class PortfolioShown(msgspec.Struct):
     value: float
     gross: float
     pnl: float
+    realised: float
     var_99: float
     es_975: float
     unmarked: int  # positions without a mark
@@ -149,6 +150,7 @@ def _shown(rows: np.ndarray, names: list[str], number: int, depth: int) -> Portf
         positions=[],
         value=money["value"],
         pnl=money["pnl"],
+        realised=int(row["realised"]) / MONEY_SCALE,
         var_99=money["var_99"],
         es_975=money["es_975"],
     )
@@ -163,6 +165,8 @@ def show(pipeline: str | None, portfolio: str | None, as_json: bool) -> None:
             click.echo(msgspec.json.encode(each))
         return
     console.out.print(portfolios(named, found))
+    if portfolio is not None:
+        console.out.print(basis(found[0]), markup=False, soft_wrap=True)
     if found[0].positions:
         console.out.print(position_table(found[0]))
     if portfolio is not None and found[0].limits:
@@ -171,21 +175,31 @@ def show(pipeline: str | None, portfolio: str | None, as_json: bool) -> None:
 
 def portfolios(pipeline: str, found: list[PortfolioShown]) -> Table:
     """A line for each, names set in by depth."""
+    doubtful = any(each.unmarked or each.stuck for each in found)
     made = console.table(
         f"{pipeline}: risk ({CONVENTION}; {found[0].scenarios:,} scenarios)",
-        "portfolio", ">value", ">gross", ">P&L", ">VaR 99 %", ">ES 97.5 %", ">unmarked", ">stuck",
-        "limits", ">as of",
+        "portfolio", ">value", ">P&L", ">VaR 99 %", ">ES 97.5 %",
+        *[">unmarked", ">stuck"] * doubtful, "limits",
     )  # fmt: skip
     for each in found:
-        figures = (each.value, each.gross, each.pnl, each.var_99, each.es_975)
+        figures = (each.value, each.pnl, each.var_99, each.es_975)
+        counts = (each.unmarked, each.stuck) if doubtful else ()
         made.add_row(
             INDENT * (each.depth - found[0].depth) + each.name,
             *(f"{figure:,.2f}" for figure in figures),
-            *(f"{count:,}" for count in (each.unmarked, each.stuck)),
+            *(f"{count:,}" for count in counts),
             each.standing,
-            f"{each.sequence:,}",
         )
     return made
+
+
+def basis(found: PortfolioShown) -> str:
+    """What its figures rest on."""
+    worst = f"worst scenario {found.worst_scenario:,} of {found.scenarios:,}"
+    money = f"gross value {found.gross:,.2f}, realised {found.realised:,.2f}"
+    if not found.time:
+        return f"{money}; no mark yet"
+    return f"{money}; {worst}; as of record {found.sequence:,}, {found.time}"
 
 
 def position_table(found: PortfolioShown) -> Table:

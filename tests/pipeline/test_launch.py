@@ -76,7 +76,7 @@ def test_only_dead_memory_is_cleared(place, made):
     with pytest.raises(SegmentError, match=rf"is running already \(process {os.getpid()}"):
         launch.clear_dead(place.name)
     panel.close()
-    assert launch.clear_dead(place.name) == 11
+    assert launch.clear_dead(place.name) == 12
     assert launch.clear_dead(place.name) == 0
 
 
@@ -136,7 +136,7 @@ def test_stages_started_by_hand_do_what_a_run_does(place):
         assert report.run_id != ran.report.run_id
     listed = corelane("segments", "ls").out
     mine = [line for line in listed.splitlines() if place.name in line]
-    assert len(mine) == 11
+    assert len(mine) == 12
     assert all(line.split()[-1] == "dead" for line in mine)
     assert corelane("segments", "rm", place.name).out == f"removed 11 segments of {place.name}\n"
 

@@ -215,7 +215,7 @@ def test_rings_are_as_large_as_asked_and_gated_by_all_who_read_them():
 def test_boards_have_a_row_for_each_instrument_and_portfolio():
     made = plan.make(config(ingest={"instruments": 7}), host(2))
     rows = {part.name: part.capacity for part in made.segments_of("board")}
-    assert rows == {"instruments": 7, "depth": 7, "portfolios": 1}
+    assert rows == {"instruments": 7, "depth": 7, "portfolios": 1, "positions": 1}
 
 
 def test_what_is_asked_of_the_memory_is_said():

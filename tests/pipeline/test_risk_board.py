@@ -16,7 +16,8 @@ from workers.position_board import POSITION_ROW
 from workers.records import Measure, Standing
 
 FIRM = {"name": b"firm", "parent": -1, "value": 10_000_000, "pnl": -1_234_500, "var_99": 20_000,
-        "es_975": 30_000, "notional": 30_000_000, "cause": 42, "time_ns": 1_700_000_000 * 10**9,
+        "es_975": 30_000, "notional": 30_000_000, "realised": 75_000, "cause": 42,
+        "time_ns": 1_700_000_000 * 10**9,
         "scenarios": 1000, "worst_scenario": 7}  # fmt: skip
 BOOK = {"name": b"book", "parent": 2, "unvalued": 3, "stuck": 1, "scenarios": 1000}
 DESK = {"name": b"desk", "parent": 0, "value": 5_000, "scenarios": 1000}
@@ -59,13 +60,14 @@ def desk(monkeypatch):
             row[name] = value
         board.put(number, row)
     board.close()
+    monkeypatch.setattr(risk_board.console.out, "width", 80)
     monkeypatch.setattr(risk_board.runs, "the_one", lambda name: made.name)
     yield made
     made.unlink()
 
 
 def told(*words, code=0):
-    result = CliRunner().invoke(main, ["risk", *words], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(main, ["risk", *words])
     assert result.exit_code == code, result.output
     return result.output
 
@@ -76,8 +78,9 @@ def test_the_tree_with_figures_and_standings(desk):
     assert [
         line.index(name) for line, name in zip(rows, ("firm", "desk", "book"), strict=True)
     ] == [rows[0].index("firm") + 2 * depth for depth in range(3)]
-    for text in ("1,000.00", "3,000.00", "-123.45", "2.00", "3.00", "breach loss", "42"):
+    for text in ("1,000.00", "-123.45", "2.00", "3.00", "breach loss"):
         assert text in rows[0]
+    assert rows[2].split()[-3:] == ["3", "1", "-"]
 
 
 def test_one_portfolio_with_all_below_it_and_its_limits(desk):
@@ -87,6 +90,8 @@ def test_one_portfolio_with_all_below_it_and_its_limits(desk):
     for text in ("loss", "breach", "123.45", "100.00"):
         assert text in line
     assert "50.0%" in shown
+    for text in ("gross value 3,000.00", "realised 7.50", "scenario 7 of", "as of record 42, 2023"):
+        assert text in shown
     shown = told("desk")
     assert "book" in shown
     assert "firm" not in shown
