@@ -138,7 +138,7 @@ def test_stages_started_by_hand_do_what_a_run_does(place):
     mine = [line for line in listed.splitlines() if place.name in line]
     assert len(mine) == 12
     assert all(line.split()[-1] == "dead" for line in mine)
-    assert corelane("segments", "rm", place.name).out == f"removed 11 segments of {place.name}\n"
+    assert corelane("segments", "rm", place.name).out == f"removed 12 segments of {place.name}\n"
 
 
 def test_stages_started_by_hand_can_be_stopped(place):

@@ -136,7 +136,7 @@ def test_nobody_survives_a_killed_supervisor_and_the_next_run_clears_up(place, w
         time.sleep(0.01)
     assert place.processes() == []
     left = len(memory.names(place.name))
-    assert left == 11  # three rings, three boards, four panels and the run itself
+    assert left == 12  # three rings, four boards, four panels and the run itself
     again = place.write("again.toml", risk=portfolios(), publisher=place.history("again"))
     ran = place.run(again)
     told = [line for line in ran.err.splitlines() if "removed" in line]
