@@ -26,7 +26,7 @@ from bench.harness import (
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from workers.kernels import contributions, positions, scenarios
+from workers.kernels import contributions, positions, risk_check, scenarios
 from workers.kernels.position_block import (
     STATE,
     Limits,
@@ -78,16 +78,10 @@ def update_rows(state, ticks, count):
     vector = scenarios.vector_of(distribution_of(state, 0))
     for number in range(count):
         tick = at(ticks + number * TICK_SIZE, TICK)
-        add(vector, returns_of(state, tick.instrument), at(state, STATE).scenarios, tick.delta)
+        risk_check.add(
+            vector, returns_of(state, tick.instrument), at(state, STATE).scenarios, tick.delta
+        )
     return 0
-
-
-@kernel
-def add(vector, returns, count, delta):
-    """Add delta x return to every profit."""
-    profit, change = at(vector, scenarios.VECTOR).profit, at(returns, scenarios.RETURNS).change
-    for scenario in range(count):
-        profit[scenario] += delta * int(change[scenario])
 
 
 class Desk:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.footing import page_text
 from pipeline.plan import Plan
-from pipeline.portfolios import indented
+from pipeline.portfolios import CONVENTION, indented
 from pipeline.report import HOPS, Balance, Report, StageReport
 from pipeline.rings import ReaderReport, RingReport
 from ringbuf.ring import Policy, bytes_needed
@@ -215,7 +215,7 @@ def _balance(item: Balance) -> tuple:
 def portfolios(report: Report) -> Table:
     """Value, P&L, VaR and ES of each portfolio."""
     made = table(
-        "portfolios (historical, k-th worst, split atom)",
+        f"portfolios ({CONVENTION})",
         "portfolio", ">value", ">P&L", ">realised", ">VaR 99 %", ">ES 97.5 %", ">scenarios",
         ">unmarked", "limits",
     )  # fmt: skip

@@ -17,6 +17,7 @@ ACCOUNTS_MAX = 1 << 20
 LOTS_MAX = 4096  # of each position
 INDENT = "  "
 NO_LIMITS = "-"
+CONVENTION = "historical, k-th worst, split atom"  # of the risk stage's figures, for people
 
 
 def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:

@@ -10,15 +10,13 @@ from rich.table import Table
 
 from pipeline import console, runs
 from pipeline.listing import printable
-from pipeline.portfolios import INDENT, limits_text, tree
+from pipeline.portfolios import CONVENTION, INDENT, limits_text, tree
 from pipeline.report import parts
 from pipeline.selection import choice
 from ringbuf.board import Board
 from workers.records import MONEY_SCALE, Measure
 from workers.sinks.tables import MEASURES, STANDINGS
 from workers.sinks.values import times
-
-CONVENTION = "historical, k-th worst, split atom"
 
 
 class RiskRefused(Exception):

@@ -17,6 +17,7 @@ from workers.kernels.position_block import (
     PORTFOLIO,
     POSITION,
     STATE,
+    is_above,
     portfolio_of,
     position_of,
     row_of,
@@ -156,14 +157,3 @@ def tell_above(state, writer, top, portfolio, index):
             position_board.note(desk.shown, each, top)
     at(desk.counters, COUNTERS).published += index - first
     return index
-
-
-@kernel
-def is_above(book, above, portfolio):
-    """Whether a portfolio is another one, or above it."""
-    each = int(portfolio)
-    while each >= 0:
-        if each == above:
-            return True
-        each = int(at(portfolio_of(book, each), PORTFOLIO).parent)
-    return False

@@ -100,12 +100,11 @@ class PositionBoard:
         self.address = self.table.ctypes.data
         table = at(self.address, TABLE)
         table.portfolios, table.showing = portfolios, -1
-        for number in range(portfolios):
-            mine = [row for row, (owner, _) in enumerate(self.seats) if owner == number]
+        owners = [owner for owner, _ in self.seats]
+        for number, symbols in enumerate(symbols_below(options)):
             group = at(group_of(self.address, number), GROUP)
-            group.first = mine[0] if mine else 0
-            group.end = group.first + sum(self.seats[row][1] != "" for row in mine)
-            group.most = group.first + len(mine)
+            group.first, group.most = np.searchsorted(owners, [number, number + 1])
+            group.end = group.first + len(symbols)
         self.rows: dict[str, list[int]] = {}
         for row, (_, symbol) in enumerate(self.seats):
             if symbol:

@@ -11,9 +11,9 @@ from ringbuf.jit import compiled
 from tests.naive.risk_stage import NaiveRisk
 from tests.workers.joined import joint, turn_until_finished
 from tests.workers.test_risk import DAYS, SYMBOLS, TREE, holding, stage_of, standings_of
-from workers.executions import is_above, ledger_of, owner_of
+from workers.executions import ledger_of, owner_of
 from workers.kernels.ledger import LEDGER
-from workers.kernels.position_block import row_of
+from workers.kernels.position_block import is_above, row_of
 from workers.orders import Liquidity
 from workers.records import (
     EXECUTION,

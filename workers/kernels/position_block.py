@@ -219,6 +219,17 @@ def portfolio_of(state, portfolio):
 
 
 @kernel
+def is_above(state, above, portfolio):
+    """Whether a portfolio is another one, or above it."""
+    each = int(portfolio)
+    while each >= 0:
+        if each == above:
+            return True
+        each = int(at(portfolio_of(state, each), PORTFOLIO).parent)
+    return False
+
+
+@kernel
 def position_of(state, row, portfolio):
     """Address of what a portfolio holds of a row's instrument."""
     header = at(state, STATE)

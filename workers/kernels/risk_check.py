@@ -19,6 +19,7 @@ from workers.kernels.position_block import (
     distribution_of,
     exposures_of,
     held_of,
+    is_above,
     portfolio_of,
     position_of,
     returns_of,
@@ -62,21 +63,12 @@ def check(state, portfolio, aside):
 
 
 @kernel
-def is_below(state, portfolio, above):
-    """Whether a portfolio is another, or below it."""
-    each = int(portfolio)
-    while each >= 0 and each != above:
-        each = at(portfolio_of(state, each), PORTFOLIO).parent
-    return each == above
-
-
-@kernel
 def check_sums(state, portfolio):
     """Hold the sums of a portfolio against its positions and those below."""
     header, book = at(state, STATE), at(portfolio_of(state, portfolio), PORTFOLIO)
     value, cost, notional, unvalued, stuck = 0, 0, 0, 0, 0
     for each in range(header.portfolios):
-        if is_below(state, each, portfolio):
+        if is_above(state, portfolio, each):
             for row in range(header.rows):
                 position = at(position_of(state, row, each), POSITION)
                 value += position.value
@@ -94,7 +86,7 @@ def exposure_of(state, row, portfolio):
     units, faults = 0, 0
     held = at(held_of(state, row), HELD)
     for each in range(at(state, STATE).portfolios):
-        if is_below(state, each, portfolio):
+        if is_above(state, portfolio, each):
             position = at(position_of(state, row, each), POSITION)
             units += position.exposure
             value = position.value
