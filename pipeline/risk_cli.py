@@ -1,5 +1,6 @@
 """Commands about risk: of a running pipeline, and of holdings in a file."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -119,3 +120,39 @@ def risk(portfolio: str | None, pipeline: str | None, as_json: bool) -> None:
     from pipeline import risk_board
 
     risk_board.show(pipeline, portfolio, as_json)
+
+
+@click.command()
+@click.argument("folder", metavar="JOURNAL", type=FILE)
+@click.argument("portfolio", required=False)
+@click.option("--period", default=86_400, show_default=True, help="Seconds; a day, or a part.")
+@click.option("--roll", type=click.DateTime(["%H:%M"]), help="When a day begins, HH:MM in UTC.")
+@click.option(
+    "--day", default=86_400, show_default=True, help="Seconds of trading that a day's VaR is for."
+)
+@click.option(
+    "--last", type=click.IntRange(0), default=10, show_default=True, help="Periods shown."
+)
+@click.option("--every", type=click.FloatRange(0.1), help="Again so often, seconds, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a portfolio, all periods.")
+def backtest(
+    folder: Path,
+    portfolio: str | None,
+    period: int,
+    roll: datetime | None,
+    day: int,
+    last: int,
+    every: float | None,
+    as_json: bool,
+) -> None:
+    """Hold the value at risk that a pipeline told against what was made in the next period.
+
+    JOURNAL is what journal.path names; the pipeline may be running: the period that goes on is
+    shown as far as it is. Of the others come the tests of Kupiec and Christoffersen and the Basel
+    traffic light. Profits are those of the portfolio as it was traded.
+    """
+    from pipeline import backtesting
+    from workers.periods import Cut
+
+    at = 0 if roll is None else roll.hour * 3600 + roll.minute * 60
+    backtesting.show(folder, portfolio, Cut(period, at, day), last, every, as_json)

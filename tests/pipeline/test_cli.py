@@ -53,6 +53,7 @@ COMMANDS = [
     ["stress"],
     ["hedge"],
     ["explain"],
+    ["backtest"],
     ["synthesize"],
     ["bench"],
     ["bench", "run"],
