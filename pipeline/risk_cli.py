@@ -21,6 +21,8 @@ AIMS = ("delta", "delta-gamma", "delta-vega", "delta-gamma-vega", "variance")
 @click.option("--parallel", is_flag=True, help="Crises: far expiries' volatility moves as much.")
 @click.option("--reverse", "loss", type=float, metavar="LOSS", help="What would lose so much?")
 @click.option("--ladder", "greeks", is_flag=True, help="Greeks by expiry and strike.")
+@click.option("--pipeline", metavar="NAME", help="Prices: the mids of a running pipeline's books.")
+@click.option("--every", type=click.FloatRange(0.1), help="Again so often, seconds, until Ctrl-C.")
 def stress(
     book: Path,
     grid: bool,
@@ -31,6 +33,8 @@ def stress(
     parallel: bool,
     loss: float | None,
     greeks: bool,
+    pipeline: str | None,
+    every: float | None,
 ) -> None:
     """Revalue the positions of a TOML file under grids, crises and its own shocks.
 
@@ -45,28 +49,13 @@ def stress(
     underlying = "ACME"
     quantity = 500
     """
-    from pipeline import console, stressing
-    from pipeline.holdings import load
-    from workers import stress as stresses
-    from workers.revaluation import Valued
+    from pipeline import stressing
 
-    valued = Valued(load(book), str(book))
-    console.out.print(stressing.headline(valued), markup=False)
-    rows = stressing.numbers(moves, "--moves") if moves else list(stressing.RETURNS)
-    columns = stressing.numbers(points, "--points") if points else list(stressing.POINTS)
     gridded = grid or by_beta or moves is not None or points is not None
-    everything = not (gridded or crises or loss is not None or greeks)
-    if gridded or everything:
-        console.out.print(stressing.grid_table(valued, rows, columns, by_beta))
-    if greeks or everything:
-        console.out.print(stressing.ladder_table(valued))
-    if crises or everything:
-        chosen = crises if crises and "all" not in crises else tuple(stresses.crises())
-        console.out.print(stressing.crisis_table(valued, chosen, parallel))
-    if everything and valued.holdings.shocks:
-        console.out.print(stressing.moves_table(valued))
-    if loss is not None:
-        console.out.print(stressing.reverse_table(valued, loss))
+    wanted = stressing.Wanted(
+        gridded, moves, points, by_beta, crises, parallel, loss, greeks, pipeline, every
+    )
+    stressing.show(book, wanted)
 
 
 @click.command()

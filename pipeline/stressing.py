@@ -1,14 +1,20 @@
 """`corelane stress`, `hedge` and `explain`: what is printed of holdings."""
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import console
+from pipeline import console, runs
+from pipeline.holdings import load
 from pipeline.listing import printable
+from pipeline.live_prices import priced
 from workers import covariance, hedging, least_variance, scenarios, stress
 from workers.explain import CAUSES, explained
 from workers.holdings import Holdings, described
@@ -22,6 +28,68 @@ POINTS = (-10.0, -5.0, 0.0, 5.0, 10.0, 25.0)
 UNITS = {"%": 100.0, "points": 100.0, "sd": 1.0, "times": 1.0}  # of a size of 1
 GREEK_UNITS = {"delta": "units", "gamma": "units / price", "vega": "per 1.00"}
 VARIANCE = "variance"
+
+
+class Wanted(NamedTuple):
+    """What is to be shown of holdings; nothing named: all."""
+
+    grid: bool = False
+    moves: str | None = None
+    points: str | None = None
+    by_beta: bool = False
+    crises: tuple[str, ...] = ()
+    parallel: bool = False
+    loss: float | None = None
+    greeks: bool = False
+    pipeline: str | None = None  # whose books say the prices
+    every: float | None = None  # seconds, until Ctrl-C or until the pipeline has ended
+
+
+def show(book: Path, wanted: Wanted) -> None:
+    """Print it, every so many seconds if asked to; the file is read anew each time."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            holdings = load(book)
+            if wanted.pipeline is not None:
+                holdings = _priced(holdings, runs.the_one(wanted.pipeline))
+            show_once(Valued(holdings, str(book)), wanted)
+            if wanted.every is None:
+                break
+            time.sleep(wanted.every)
+            if wanted.pipeline is not None and wanted.pipeline not in runs.running():
+                console.out.print(f"pipeline {wanted.pipeline!r} has ended", markup=False)
+                break
+            console.out.print()
+
+
+def _priced(holdings: Holdings, pipeline: str) -> Holdings:
+    """At the pipeline's prices, with a line on what has none there."""
+    found = priced(holdings, pipeline)
+    time_text = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    console.out.print(f"{time_text} UTC, prices of pipeline {pipeline!r}", markup=False)
+    for symbol, why in found.left.items():
+        price = f"{holdings.underlyings[symbol].price:g} of the file"
+        console.out.print(f"{printable(symbol)} at {price}: {why}", markup=False, style="yellow")
+    return found.holdings
+
+
+def show_once(valued: Valued, wanted: Wanted) -> None:
+    """Print what is wanted of holdings at one state of the market."""
+    console.out.print(headline(valued), markup=False)
+    rows = numbers(wanted.moves, "--moves") if wanted.moves else list(RETURNS)
+    columns = numbers(wanted.points, "--points") if wanted.points else list(POINTS)
+    everything = not (wanted.grid or wanted.crises or wanted.loss is not None or wanted.greeks)
+    if wanted.grid or everything:
+        console.out.print(grid_table(valued, rows, columns, wanted.by_beta))
+    if wanted.greeks or everything:
+        console.out.print(ladder_table(valued))
+    if wanted.crises or everything:
+        named = wanted.crises if "all" not in wanted.crises else ()
+        console.out.print(crisis_table(valued, named or tuple(stress.crises()), wanted.parallel))
+    if everything and valued.holdings.shocks:
+        console.out.print(moves_table(valued))
+    if wanted.loss is not None:
+        console.out.print(reverse_table(valued, wanted.loss))
 
 
 def numbers(text: str, what: str) -> list[float]:

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -31,9 +31,9 @@ LAYOUTS = {name: layout for ring in RINGS.values() for name, (_, layout) in ring
 class Desk:
     """A pipeline of three rings without readers, so that they are never full."""
 
-    def __init__(self) -> None:
+    def __init__(self, boards: Sequence[str] = ()) -> None:
         self.name = f"desk-{os.getpid()}-{next(NUMBERS)}"
-        boards = ["instruments", "consolidated", "portfolios"]
+        boards = ["instruments", "consolidated", "portfolios", *boards]
         text = {"stages": [], "rings": [*RINGS], "boards": boards}
         segment = memory.create(self.name, RUN, RUN, 4096, json.dumps({**text, "run_id": "run-1"}))
         segment.close()
