@@ -1,5 +1,5 @@
-"""Processes of a pipeline: started with the command that everybody uses, or waiting to become a
-stage with everything loaded and compiled, which is many times as fast.
+"""Processes of a pipeline: forked from one that has the program loaded, and, once all run, machine
+code and state, too, which is many times as fast; or started with the command that everybody uses.
 
     supervisor --- zygote ~~~ (forks twice) ~~> spare ... becomes a stage when told its names
 
@@ -27,6 +27,9 @@ from tuning.affinity import adopt_orphans, go_first
 
 CHANNEL = "CORELANE_CHANNEL"  # the descriptor on which a zygote is asked
 ANSWER_S = 2.0  # for a zygote to fork; then the long way is taken
+LOAD_S = 20.0  # for a zygote to load the program, when a pipeline starts
+LOOK_S = 0.1  # between two looks whether somebody wants all to end
+ANOTHER, WARM = b"another", b"warm"  # what a zygote is asked for
 
 Become = Callable[[list[str]], None]
 CodeOf = Callable[[Exception], int | None]
@@ -106,7 +109,23 @@ class Zygote:
         theirs.close()
         self.channel = ours
         self.spare: tuple[int, socket.socket] | None = None
-        self.served = False  # there was a spare once
+        self.is_warm = False  # only spares that have everything loaded will do
+        self.served = False  # there was such a spare once
+
+    def await_spare(self, hurries: Callable[[], bool]) -> None:
+        """Wait for its first spare, as long as that may take, or until somebody is in a hurry."""
+        until = time.monotonic() + LOAD_S
+        while not (self.spare or hurries() or self.process.poll() is not None):
+            self.look(LOOK_S)
+            if time.monotonic() > until:
+                return
+
+    def warm(self) -> None:
+        """Have it load everything; spares from before that are let go."""
+        self.is_warm, self.served = True, False
+        self._dismiss()
+        with suppress(OSError):
+            self.channel.send(WARM)
 
     def become(self, names: list[str]) -> Forked | None:
         """Have the spare become some stages, and ask for the next; None where there is none."""
@@ -122,16 +141,29 @@ class Zygote:
             child = None
         told.close()
         with suppress(OSError):
-            self.channel.send(b"another")
+            self.channel.send(ANOTHER)
         return child
 
     def look(self, seconds: float = 0) -> None:
         """See whether a spare is ready."""
-        if self.spare is None and select.select([self.channel], [], [], seconds)[0]:
-            with suppress(OSError, ValueError):
+        while self.spare is None and select.select([self.channel], [], [], seconds)[0]:
+            try:
                 text, files, _, _ = socket.recv_fds(self.channel, 64, 1)
-                self.spare = int(text), socket.socket(fileno=files[0])
+                pid, is_warm = map(int, text.split())
+            except (OSError, ValueError):  # it has died
+                return
+            self.spare = pid, socket.socket(fileno=files[0])
+            if self.is_warm and not is_warm:
+                self._dismiss()
+            else:
                 self.served = True
+
+    def _dismiss(self) -> None:
+        """Let the spare go."""
+        if self.spare:
+            (pid, told), self.spare = self.spare, None
+            told.close()  # which ends it
+            Forked(pid).wait()
 
     def close(self) -> None:
         """End it, and its spare."""
@@ -140,49 +172,53 @@ class Zygote:
         self.process.wait()
         self.look()  # there may be one that nobody has seen yet
         self.channel.close()
-        if self.spare:
-            pid, told = self.spare
-            told.close()  # which ends it
-            Forked(pid).wait()
+        self._dismiss()
 
 
 def serve(become: Become, warm: Callable[[], None], code_of: CodeOf) -> None:
-    """Be a zygote: load everything, then keep a spare ready until the supervisor hangs up.
+    """Be a zygote: keep a spare ready until the supervisor hangs up.
 
-    become: called in the new process with the names of its stages; warm: loads everything;
-    code_of: the exit code for an error that needs no trace, since the panel tells it.
+    become: called in the new process with the names of its stages; warm: loads everything, when
+    the supervisor asks for that; code_of: the exit code for an error that needs no trace, since the
+    panel tells it.
     """
     channel = socket.socket(fileno=int(os.environ[CHANNEL]))
     channel.set_inheritable(False)
-    warm()
+    is_warm = False
     with suppress(OSError):
         while True:
             child = os.fork()
             if child == 0:
-                _between(channel, become, code_of)
+                _between(channel, is_warm, become, code_of)
             os.waitpid(child, 0)
-            if not channel.recv(64):
+            asked = channel.recv(64)
+            if not asked:
                 return
+            if asked == WARM:
+                warm()
+                is_warm = True
 
 
-def _between(channel: socket.socket, become: Become, code_of: CodeOf) -> None:
+def _between(channel: socket.socket, is_warm: bool, become: Become, code_of: CodeOf) -> None:
     """Fork once more and end at once, so that the spare becomes a child of the supervisor."""
     if os.fork() == 0:
-        _be_spare(channel, become, code_of)
+        _be_spare(channel, is_warm, become, code_of)
     os._exit(0)
 
 
-def _be_spare(channel: socket.socket, become: Become, code_of: CodeOf) -> None:
+def _be_spare(channel: socket.socket, is_warm: bool, become: Become, code_of: CodeOf) -> None:
     """Offer oneself to the supervisor as soon as it is the parent, then become some stages when
     told their names; never returns."""
     parent, until = int(os.environ[PARENT]), time.monotonic() + ANSWER_S
     while os.getppid() != parent and time.monotonic() < until:
         os.sched_yield()
     os.setsid()  # like one that was started by the command, so that cores are shared out alike
-    go_first()  # as soon as it is told what to become, others wait for it
+    if is_warm:
+        go_first()  # as soon as it is told what to become, others wait for it
     theirs, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with suppress(OSError):
-        socket.send_fds(channel, [str(os.getpid()).encode()], [theirs.fileno()])
+        text = f"{os.getpid()} {int(is_warm)}"
+        socket.send_fds(channel, [text.encode()], [theirs.fileno()])
     channel.close()
     theirs.close()
     code = 0

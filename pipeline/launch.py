@@ -202,6 +202,7 @@ def _ensure(config: Config, plan: Plan) -> None:
 def become(config: Config, plan: Plan, names: list[str]) -> None:
     """Run stages in this process until they are finished."""
     chosen = [plan.stage(name) for name in names]
+    affinity.name_process("+".join(names))
     set_parent_death()
     if os.environ.get(PARENT):
         panels = [_enter(plan, part) for part in chosen]

@@ -86,6 +86,9 @@ class Supervisor:
             self._open()
             self.panels["ingest"].tell(Command.HOLD)
             began = time.monotonic()
+            if self.config.supervision.start == "fork":
+                self.zygote = Zygote(self.config_path)
+                self.zygote.await_spare(lambda: self.stop_asked > 0)
             for group in self.plan.processes:
                 self.children.append(self._start([stage.name for stage in group]))
             self._await_ready()
@@ -136,8 +139,7 @@ class Supervisor:
         }
 
     def _close(self) -> None:
-        if self.zygote:
-            self.zygote.close()
+        self._end_zygote()
         for panel in self.panels.values():
             panel.close()
         for reader in self.tap_readers.values():
@@ -151,18 +153,25 @@ class Supervisor:
         return Child(names, process, time.monotonic(), os.pidfd_open(process.pid))
 
     def _keep_zygote(self) -> None:
-        """Have a process ready that stages can be forked from, once all of them run."""
-        if (
-            self.plan.journal is None
-            or self.config.supervision.start != "fork"
-            or self.stopping_since
-        ):
+        """Once all stages run, have a process ready that has everything loaded, for those that are
+        to start again: without a journal none is.
+        """
+        if self.config.supervision.start != "fork" or self.stopping_since:
+            return
+        if self.plan.journal is None:
+            self._end_zygote()
             return
         if self.zygote is None:
             self.zygote = Zygote(self.config_path)
+        if not self.zygote.is_warm:
+            self.zygote.warm()
         self.zygote.look()
         if self.zygote.served and self.zygote.process.poll() is not None:
-            self.zygote.close()  # one that never got ready is not tried again: stages start anew
+            self._end_zygote()  # one that never got ready is not tried again: stages start anew
+
+    def _end_zygote(self) -> None:
+        if self.zygote:
+            self.zygote.close()
             self.zygote = None
 
     def _await_ready(self) -> None:

@@ -14,6 +14,7 @@ ONLINE = Path("/sys/devices/system/cpu/online")
 
 FIRST, NICEST = -20, 19  # nice values: of who goes before all others, and after them
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_TIMERSLACK = 29
 _PR_GET_TIMERSLACK = 30
@@ -95,6 +96,11 @@ def set_parent_death_signal(number: signal.Signals, parent: int) -> Outcome:
         os.kill(os.getpid(), number)
     asked = f"{signal.Signals(number).name} when process {parent} dies"
     return Outcome(asked, "nothing" if failed else asked, reason(failed) if failed else "")
+
+
+def name_process(name: str) -> None:
+    """What ps and top call this process; the kernel keeps 15 bytes of it."""
+    call(LIBC.prctl, _PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def adopt_orphans() -> Outcome:

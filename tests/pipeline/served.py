@@ -12,6 +12,9 @@ class Refused(Exception):
     """An error that the panel tells."""
 
 
+LOADED: list[int] = []
+
+
 def become(names: list[str]) -> None:
     """Be a stage of this name."""
     match names:
@@ -27,9 +30,11 @@ def become(names: list[str]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case ["sleeping"]:
             time.sleep(600)
+        case ["loaded", times]:
+            sys.exit(0 if len(LOADED) == int(times) else 9)
         case ["child-of", parent]:
             sys.exit(0 if os.getppid() == int(parent) else 9)
 
 
 if __name__ == "__main__":
-    serve(become, lambda: None, lambda error: 2 if isinstance(error, Refused) else None)
+    serve(become, lambda: LOADED.append(1), lambda error: 2 if isinstance(error, Refused) else None)

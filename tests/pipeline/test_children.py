@@ -129,6 +129,31 @@ def test_a_dead_spare_is_replaced(supervised):
     supervised(task)
 
 
+def test_what_is_asked_for_once_all_run_has_everything_loaded(supervised):
+    def task(zygote: Zygote) -> None:
+        zygote.await_spare(lambda: False)
+        cold = zygote.spare[0]
+        assert zygote.become(["loaded", "0"]).wait() == 0
+        zygote.warm()  # the next cold one is under way, or here already
+        assert not lives(cold)
+        until(lambda: zygote.look() or zygote.spare)
+        assert zygote.become(["loaded", "1"]).wait() == 0
+        assert zygote.become(["loaded", "1"]).wait() == 0
+
+    supervised(task)
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_a_spare(supervised):
+    def task(zygote: Zygote) -> None:
+        os.kill(zygote.process.pid, signal.SIGSTOP)
+        looks = iter([False, True])
+        zygote.await_spare(lambda: next(looks))
+        os.kill(zygote.process.pid, signal.SIGCONT)
+        assert next(looks, None) is None
+
+    supervised(task)
+
+
 def test_no_zygote_and_no_spare_outlives_a_supervisor(tmp_path, monkeypatch):
     monkeypatch.setattr(children, "_spawn", spawn_served)
     note = tmp_path / "pids"
