@@ -120,12 +120,19 @@ class Zygote:
             if time.monotonic() > until:
                 return
 
-    def warm(self) -> None:
-        """Have it load everything; spares from before that are let go."""
-        self.is_warm, self.served = True, False
-        self._dismiss()
-        with suppress(OSError):
-            self.channel.send(WARM)
+    def keep_warm(self) -> None:
+        """Have it load everything, once; spares from before that are let go."""
+        if not self.is_warm:
+            self.is_warm, self.served = True, False
+            self._dismiss()
+            with suppress(OSError):
+                self.channel.send(WARM)
+        self.look()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was ready once and has died since."""
+        return self.served and self.process.poll() is not None
 
     def become(self, names: list[str]) -> Forked | None:
         """Have the spare become some stages, and ask for the next; None where there is none."""

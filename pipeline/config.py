@@ -76,7 +76,7 @@ class Supervision(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     restarts: int = 3  # of one stage within `restart_window_s`, then the pipeline fails
     restart_window_s: float = 60.0
     backoff_s: float = 0.1  # before the second restart, doubled for each that follows
-    start: Literal["fork", "exec"] = "fork"  # restarts: from a process that has all code loaded
+    start: Literal["fork", "exec"] = "fork"  # from a process that has all code loaded
 
 
 class Memory(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

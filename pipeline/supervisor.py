@@ -153,21 +153,15 @@ class Supervisor:
         return Child(names, process, time.monotonic(), os.pidfd_open(process.pid))
 
     def _keep_zygote(self) -> None:
-        """Once all stages run, have a process ready that has everything loaded, for those that are
-        to start again: without a journal none is.
-        """
+        """Once all stages run, have one ready with everything loaded, where any may start again."""
         if self.config.supervision.start != "fork" or self.stopping_since:
             return
-        if self.plan.journal is None:
+        if self.plan.journal is not None:
+            self.zygote = self.zygote or Zygote(self.config_path)
+            self.zygote.keep_warm()
+        # One that never got ready is not tried again: stages start anew.
+        if self.zygote and (self.plan.journal is None or self.zygote.is_lost):
             self._end_zygote()
-            return
-        if self.zygote is None:
-            self.zygote = Zygote(self.config_path)
-        if not self.zygote.is_warm:
-            self.zygote.warm()
-        self.zygote.look()
-        if self.zygote.served and self.zygote.process.poll() is not None:
-            self._end_zygote()  # one that never got ready is not tried again: stages start anew
 
     def _end_zygote(self) -> None:
         if self.zygote:

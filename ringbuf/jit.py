@@ -25,7 +25,8 @@ from numba.core.caching import FunctionCache
 from ringbuf.host import steady_counter
 
 ROOT = Path(__file__).parent.parent
-FLAGS = {"error_model": "numpy"}
+# Nobody calls a kernel through a C function pointer: without those compiling takes a tenth less.
+FLAGS = {"error_model": "numpy", "no_cfunc_wrapper": True}
 # LLVM's measure of what it may put into a caller instead of calling it. A module whose kernels are
 # the entrance to many small ones may set another by the name INLINE: a call costs up to twenty
 # stores, which wait behind a ring's. For all modules it would make each first start half as long

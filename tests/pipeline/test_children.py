@@ -134,7 +134,7 @@ def test_what_is_asked_for_once_all_run_has_everything_loaded(supervised):
         zygote.await_spare(lambda: False)
         cold = zygote.spare[0]
         assert zygote.become(["loaded", "0"]).wait() == 0
-        zygote.warm()  # the next cold one is under way, or here already
+        zygote.keep_warm()  # the next cold one is under way, or here already
         assert not lives(cold)
         until(lambda: zygote.look() or zygote.spare)
         assert zygote.become(["loaded", "1"]).wait() == 0
