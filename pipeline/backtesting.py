@@ -161,7 +161,7 @@ def print_one(told: Backtest, last: int) -> None:
 
 def period_table(told: Backtest, last: int) -> Table:
     """The newest periods, the one that goes on at the end."""
-    made = console.table(f"{told.portfolio}: profits and VaR 99 % told before ({told.convention})",
+    made = console.table(f"{told.portfolio}: profits and VaR 99 %",
                          ">begins (UTC)", ">VaR told", ">profit", ">lowest", "what")  # fmt: skip
     for period in told.periods[-last:] if last else []:
         what = Text("exception", style="red") if period.exception else Text("")
@@ -182,7 +182,7 @@ def verdict(told: Backtest) -> str:
     if not told.tested or told.kupiec is None:
         return "no period is over that value at risk was told for: nothing to test yet"
     text = (
-        f"{told.exceptions:,} exceptions in {told.tested:,} periods, {told.expected:.2f} expected: "
+        f"VaR 99 % ({told.convention}): {told.exceptions:,} exceptions in {told.tested:,} periods, {told.expected:.2f} expected: "
         f"{told.light} (Basel traffic light); Kupiec {_test(told.kupiec)}"
     )
     if told.independence and told.coverage:
