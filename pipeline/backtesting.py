@@ -182,7 +182,8 @@ def verdict(told: Backtest) -> str:
     if not told.tested or told.kupiec is None:
         return "no period is over that value at risk was told for: nothing to test yet"
     text = (
-        f"VaR 99 % ({told.convention}): {told.exceptions:,} exceptions in {told.tested:,} periods, {told.expected:.2f} expected: "
+        f"VaR 99 % ({told.convention}): {told.exceptions:,} exceptions in {told.tested:,} periods, "
+        f"{told.expected:.2f} expected: "
         f"{told.light} (Basel traffic light); Kupiec {_test(told.kupiec)}"
     )
     if told.independence and told.coverage:
