@@ -35,14 +35,8 @@ from ringbuf.clock import CLOCK, calibrate
 from ringbuf.jit import compiled, kernel
 from workers.kernels import engine as block
 from workers.kernels import matching, orderbook
-from workers.kernels.engine import (
-    ACCOUNT,
-    ENGINE,
-    STANDING,
-    AccountLimits,
-    Settings,
-    books_limits,
-)
+from workers.kernels.engine import ACCOUNT, ENGINE, STANDING, books_limits
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.gate import judge, judge_room
 from workers.kernels.phases import IDLE
 from workers.kernels.requests import load_order, set_worth

@@ -10,7 +10,7 @@ from bench.harness import BenchError, Options
 from ringbuf.jit import compiled
 from tests.naive.matching import Asked, Matching, Order
 from tests.naive.matching_gate import reasons_against
-from workers.kernels.engine import AccountLimits, Settings
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import Reject
 

@@ -16,7 +16,7 @@ from tests.workers.matches import columns, events_of
 from workers.book import Book, BookOptions, outputs_max
 from workers.enriched import BarOptions, MeasureOptions
 from workers.keeper import REPORTS
-from workers.kernels.engine import AccountLimits
+from workers.kernels.engine_settings import AccountLimits
 from workers.matched import AccountOptions, MatchingOptions
 from workers.orders import Tif
 from workers.records import BAR, LEVEL, MATCHED, REPORT, TOP, Event, State
