@@ -54,10 +54,11 @@ class VarGate(Gate):
         super().__init__(size, limited=True, returns=returns if held else None)
         orders = self.orders
         orders["other"] %= size.accounts
-        long = self.standings()["position"][orders["other"], orders["instrument"] + 1] >= 0
-        orders["side"] = np.where(long, int(Side.BID), int(Side.ASK))
         self.of_one = orders.copy()
         self.of_one["other"] = ONE
+        for some in (orders, self.of_one):
+            held_now = self.standings()["position"][some["other"], some["instrument"] + 1]
+            some["side"] = np.where(held_now >= 0, int(Side.BID), int(Side.ASK))
         if held:
             self.run()  # everybody has asked once
             self.start_over()

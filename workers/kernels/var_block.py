@@ -2,8 +2,7 @@
 
     address -> | VAR | SYMBOL x symbols | i4 x scenarios x symbols: returns
                | SEEN x (rules + 1) x portfolios
-               | positions (position_block.py): their instruments are the engine's rules
-               | draft (what_if.py) |
+               | positions (position_block.py): their instruments are the engine's rules |
 
 Each account that has a limit of value at risk is a portfolio of its own. The returns of all symbols
 that there are scenarios for lie ready; an instrument gets its row of the positions when it is
@@ -18,7 +17,7 @@ import numpy as np
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from workers.kernels import position_block, what_if
+from workers.kernels import position_block
 from workers.kernels.position_block import (
     HELD,
     PRODUCT_LIMIT,
@@ -29,6 +28,7 @@ from workers.kernels.position_block import (
     Limits,
 )
 from workers.kernels.scenarios import EXPOSURE_UNIT, RETURNS, whole_lines
+from workers.kernels.what_if import product
 from workers.records import MONEY_SCALE
 
 SYMBOL_BYTES = 24  # of a DIRECTORY event, filled up with blanks
@@ -42,7 +42,7 @@ VAR = record(
         ("seen_at", "i8"),
         ("rules", "i8"),
         ("positions_at", "i8"),
-        ("draft_at", "i8"),
+        ("spare", "i8"),
     ]
 )
 SYMBOL = record([("words", "i8", (3,)), ("weight", "i8")])
@@ -80,7 +80,6 @@ def layout(accounts: int, rules: int, returns: Mapping[bytes, np.ndarray]) -> di
         "returns_at": whole_lines(4 * limits.scenarios) * len(returns),
         "seen_at": SEEN_SIZE * (rules + 1) * accounts,
         "positions_at": position_block.bytes_needed(limits),
-        "draft_at": what_if.size_of(limits.scenarios, accounts),
     }
     place, places = whole_lines(VAR.itemsize), {}
     for name, size in sizes.items():
@@ -118,7 +117,6 @@ def create(address: int, accounts: int, rules: int, returns: Mapping[str, np.nda
         symbol.weight = max(SMALLEST_WEIGHT, int(np.abs(row.astype(np.int64)).max()))
         at(returns_of(address, number), RETURNS).change[: limits.scenarios] = row
     position_block.create(address + int(var.positions_at), limits)
-    what_if.create(address + int(var.draft_at), address + int(var.positions_at))
 
 
 @kernel
@@ -149,12 +147,6 @@ def positions_of(block):
 
 
 @kernel
-def draft_of(block):
-    """The address of the memory in which an order is foreseen."""
-    return block + int(at(block, VAR).draft_at)
-
-
-@kernel
 def symbol_number(block, first, second, third):
     """The number of the symbol that an event spells in three words, -1: no scenarios for it."""
     for number in range(at(block, VAR).symbols):
@@ -177,7 +169,7 @@ def open_row(block, rule, number, divisor):
     held = at(position_block.held_of(state, row), HELD)
     held.instrument, held.weight = rule, at(symbol_of(block, number), SYMBOL).weight
     held.multiplier, held.divisor = MONEY_SCALE // common, divisor // common
-    most = what_if.product((PRODUCT_LIMIT // held.weight - 1) * EXPOSURE_UNIT, held.divisor)
+    most = product((PRODUCT_LIMIT // held.weight - 1) * EXPOSURE_UNIT, held.divisor)
     held.reach = min(PRODUCT_LIMIT, most)  # as positions.reach_of has it
     target = at(position_block.returns_of(state, row), RETURNS).change
     source = at(returns_of(block, number), RETURNS).change

@@ -17,7 +17,7 @@ does, a hundred fills in between are one move, and what is measured is a functio
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import positions, scenarios, var_block, what_if
+from workers.kernels import positions, scenarios, var_block
 from workers.kernels.engine import (
     ACCOUNT,
     ENGINE,
@@ -39,9 +39,9 @@ from workers.kernels.position_block import (
     returns_of,
     row_of,
 )
-from workers.kernels.scenarios import DISTRIBUTION, vector_of
+from workers.kernels.scenarios import DISTRIBUTION, RETURNS, VECTOR, profit_of, vector_of
 from workers.kernels.var_block import SEEN, seen_of
-from workers.kernels.what_if import OUTCOME, product
+from workers.kernels.what_if import exposure_of, fits, product
 from workers.orders import Reject
 from workers.records import LOT_DECIMALS, Side
 
@@ -74,9 +74,9 @@ def judge_var(engine, left_before):
     """VAR or VAR_UNKNOWN where that speaks against the order in hand; before: as for `judge`."""
     header = at(engine, ENGINE)
     block, rule, account = engine + int(header.var_at), int(header.rule), int(header.account)
-    state, draft = var_block.positions_of(block), var_block.draft_of(block)
-    row, mark = row_of(state, rule), 2 * reference(engine, rule)
-    if row < 0 or not catch_up(engine, block, account):
+    state, mark = var_block.positions_of(block), 2 * reference(engine, rule)
+    row = row_of(state, rule)
+    if row < 0 or mark == 0 or not catch_up(engine, block, account):
         return VAR_UNKNOWN
     at(held_of(state, row), HELD).mark = mark
     more = int(at(standing_at(engine, account, rule), STANDING).open[header.side])
@@ -84,12 +84,40 @@ def judge_var(engine, left_before):
     if header.side != BID:
         more = -more
     limits = at(account_at(engine, account), ACCOUNT)
-    if what_if.what_if(state, limits.portfolio, rule, more, draft) < 1:
+    return foresee(state, row, limits.portfolio, more, limits.var_max)
+
+
+@kernel
+def foresee(state, row, portfolio, more, var_max):
+    """The same of a portfolio that is to hold so many lots more; its mark and all else is there.
+
+    What what_if.py would measure is only held against a bound here: it is above where as many
+    profits as the rank of value at risk lie beyond. They are counted, and nothing is written.
+    """
+    if not fits(state, row, portfolio, more):
         return VAR_UNKNOWN
-    outcome = at(what_if.outcome_of(state, draft, 0), OUTCOME)
-    if outcome.value_at_risk > limits.var_max and outcome.var_more > 0:
+    before = at(position_of(state, row, portfolio), POSITION).exposure
+    exposure = exposure_of(state, row, portfolio, more)
+    gross = (abs(exposure) - abs(before)) * at(held_of(state, row), HELD).weight
+    if not positions.has_room(state, portfolio, gross):
+        return VAR_UNKNOWN
+    distribution, returns = distribution_of(state, portfolio), returns_of(state, row)
+    now = at(distribution, DISTRIBUTION)
+    edge = profit_of(max(now.value_at_risk, var_max))
+    if count_moved(distribution, returns, exposure - before, edge) >= now.var_rank:
         return VAR
     return 0
+
+
+@kernel
+def count_moved(distribution, returns, delta, edge):
+    """How many profits, each moved by delta x return, are below an edge."""
+    profit = at(vector_of(distribution), VECTOR).profit
+    change = at(returns, RETURNS).change
+    below = 0
+    for scenario in range(at(distribution, DISTRIBUTION).scenarios):
+        below += profit[scenario] + delta * int(change[scenario]) < edge
+    return below
 
 
 @kernel

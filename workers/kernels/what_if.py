@@ -66,14 +66,8 @@ OUTCOME_SIZE = OUTCOME.itemsize
 def bytes_needed(state: int) -> int:
     """The size of the memory to work in, whole cache lines; state: the positions' address."""
     header = at(state, STATE)
-    return size_of(int(header.scenarios), int(header.portfolios))
-
-
-def size_of(count: int, portfolios: int) -> int:
-    """The same for so many scenarios and portfolios."""
-    picked = 2 * 8 * (scenarios.needed(count) + scenarios.RESERVE + 1)
-    outcomes = whole_lines(OUTCOME_SIZE * portfolios)
-    return scenarios.bytes_needed(count) + outcomes + whole_lines(picked)
+    picked = 2 * 8 * (scenarios.needed(int(header.scenarios)) + scenarios.RESERVE + 1)
+    return picked_at(state) + whole_lines(picked)
 
 
 def create(address: int, state: int) -> None:
