@@ -38,7 +38,8 @@ def judge_moved(engine, books, events, count, verdicts, moves):
     for number in range(count):
         for _ in range(min(moves, rules)):
             place = place % rules + 1
-            at(rule_at(engine, place), RULE).last = PRICE + number % 2
+            moved = at(rule_at(engine, place), RULE)
+            moved.last = PRICE + (moved.last == PRICE)
         event = at(events + SIZE * number, EVENT)
         store_relaxed(verdicts + 8 * number, verdict(engine, books, event))
 
