@@ -25,6 +25,7 @@ from workers.enriched import (
 from workers.hop import new_hop
 from workers.keeper import COUNTERS, GIVEN, KEEPER, NOTE, NOTES_AT, PLAIN_MAX
 from workers.kernels import bars, consolidated, engine, measures, orderbook
+from workers.kernels.engine_settings import Settings
 from workers.kernels.levels import Index
 from workers.kernels.orderbook import Outcome
 from workers.matched import MatchingOptions, announceable, step_max
@@ -92,7 +93,7 @@ class Book(Stage):
         """
         self.options, self.links, self.groups = options, links, groups or {}
         self.limits = self.books_limits = limits_of(options, instruments)
-        self.settings: engine.Settings | None = None
+        self.settings: Settings | None = None
         if options.matching:
             self.settings = options.matching.settings(self.limits)
             self.books_limits = engine.books_limits(self.settings)

@@ -16,6 +16,7 @@ from workers.keeper import (
     COUNTERS,
     KEEPER,
     PLAIN_MAX,
+    REASONS_AT,
     REPORTS_AT,
     STAND_IN_AT,
     answer,
@@ -28,7 +29,7 @@ from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.orderbook import Outcome
 from workers.kernels.resting import Limits
 from workers.kernels.var_block import SYMBOL_BYTES
-from workers.records import EVENT, LEVEL, MONEY_SCALE, TOP, TRADE, Event
+from workers.records import EVENT, LEVEL, MONEY_SCALE, REPORT, TOP, TRADE, Event
 from workers.records import Book as Kind
 from workers.risk_options import RiskOptions, all_scenarios
 from workers.scenarios import ScenarioError
@@ -224,6 +225,17 @@ def relay(state, writer, event, place):
         traded(state, writer, mine, at(place, TRADE))
     else:
         at(keeper.counters + REPORTS_AT + 8 * (told.kind - FIRST), answers.ONE).value += 1
+        if told.kind == Kind.REJECTED:
+            count_reasons(keeper.counters, at(place, REPORT).left)
+
+
+@kernel
+def count_reasons(counters, reasons):
+    """Count every reason that an order was refused for."""
+    place, reasons = counters + REASONS_AT, int(reasons)
+    while reasons > 0:
+        at(place, answers.ONE).value += reasons & 1
+        place, reasons = place + 8, reasons >> 1
 
 
 @kernel
