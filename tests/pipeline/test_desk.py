@@ -232,7 +232,7 @@ BARS = "".join(f"[[book.bars]]\ntrades = {number}\n" for number in range(2, 6))
         (GOOD + "[book.matching]\n[[book.matching.accounts]]\n[[book.matching.accounts]]\n"
          "var_max = 5.0\n",
          "book.matching.accounts[1].var_max: there are no scenarios for anything; name symbols in"),
-        (GOOD + "[book.matching]\n[risk.scenarios]\nkind = 'synthetic'\nsymbols = ['A', 'B', 'A']\n",
+        (GOOD + "[book.matching]\n[risk.scenarios]\nkind = 'synthetic'\nsymbols = ['A', 'A']\n",
          "risk.scenarios.symbols: 'A' stands there twice; name it once"),
         (GOOD + "[book.matching]\n[risk.scenarios]\nkind = 'synthetic'\nsymbols = ['A B']\n",
          "risk.scenarios.symbols: 'A B' is no symbol; give 1 to 24 ASCII characters"),
