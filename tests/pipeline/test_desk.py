@@ -14,7 +14,7 @@ from tuning import topology
 
 ACCOUNTS = [
     {"name": "maker", "max_quantity": 200, "max_position": 400, "reduce_when_off": True},
-    {"name": "taker", "credit": 5_000_000, "collar_percent": 20.0},
+    {"name": "taker", "credit": 5_000_000, "collar_percent": 20.0, "var_max": 60.0},
     {"name": "slow", "messages": 3, "window_ms": 5000},
     {"name": "free", "max_value": 100_000},
     {"name": "house"},

@@ -1,5 +1,11 @@
 """An order that could have its account risk too much is refused; who only risks less gets out."""
 
+import hashlib
+import os
+import random
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +15,8 @@ from ringbuf.atomics import at
 from ringbuf.jit import compiled
 from tests.naive.matching import Asked, Matching
 from tests.naive.matching_var import risk_of
-from tests.workers.matches import Desk, announced, drawn_returns, naive_stakes
+from tests.workers.match_fuzz import Drawn
+from tests.workers.matches import Desk, announced, drawn_returns, events_of, naive_stakes
 from workers.kernels import positions, var_block
 from workers.kernels.engine import (
     ACCOUNT,
@@ -124,6 +131,36 @@ def test_every_verdict_and_every_value_at_risk_is_the_twins(stream, scenarios, v
             state = var_block.positions_of(engine + int(at(engine, ENGINE).var_at))
             assert positions.var_99(state, account - 1) == now
     assert desk.stakes() == naive_stakes(naive)
+
+
+asked_at_par = st.one_of(
+    st.tuples(st.just(Event.ORDER), st.integers(0, 1), st.integers(0, 2), st.integers(1, 400)),
+    st.tuples(st.just(Event.CANCEL_ORDER), st.just(0), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just(Event.REPLACE_ORDER), st.just(0), st.integers(0, 2), st.integers(1, 400)),
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(st.tuples(asked_at_par, st.integers(1, 12)), min_size=5, max_size=40),
+    st.lists(st.integers(-300, 300), min_size=3, max_size=3),
+)
+def test_in_one_instrument_at_one_price_nobody_ever_risks_more_than_allowed(stream, positions):
+    """More than the limit or, where more was at risk from the start, more than that."""
+    limits = AccountLimits(var_max=8 * MONEY_SCALE)
+    rules = Settings(ROOM, 1, [limits] * 3, returns=drawn_returns(["AAA"], 60))
+    desk, naive = Desk(rules), Matching(rules)
+    for asked in (announced(0, "AAA"), price(100)):
+        assert desk.apply(asked) == naive.apply(asked)
+    for account, position in enumerate(positions):
+        at(standing_at(desk.engine.address, account, 1), STANDING).position = position
+        naive.accounts[account].standing(0)[0] = position
+    most = [max(limits.var_max, risk_of(naive, {0: position})) for position in positions]
+    for (kind, side, account, lots), number in stream:
+        asked = Asked(kind, number, account, 100, lots, side=side)
+        assert desk.apply(asked) == naive.apply(asked)
+        for each, allowed in enumerate(most):
+            assert risk_of(naive, {0: naive.accounts[each].standing(0)[0]}) <= allowed
 
 
 def test_an_order_is_refused_from_where_all_of_its_side_would_risk_too_much():
@@ -295,6 +332,31 @@ def test_an_engine_that_was_copied_judges_on():
     assert both.order(BUY, 200, 90) == Reject.VAR
     assert both.order(BUY, 100, 90) == 0
     assert both.trade(BUY, 5, instrument=1) == 0
+
+
+def played() -> str:
+    """A digest of all bytes of an engine, and of what it said, after a stream of all kinds."""
+    draw, digest = random.Random(7), hashlib.sha256()
+    drawn = Drawn(draw)
+    accounts = [AccountLimits(var_max=200_000)] * 4
+    desk = Desk(drawn.settings._replace(accounts=accounts, returns=drawn_returns(NAMES[:2])))
+    asked = drawn.start()
+    while len(asked) < 800:
+        asked += drawn.next()
+    said = desk.run(events_of(asked))
+    assert (said["left"][said["kind"] == Book.REJECTED] & int(Reject.VAR)).any()
+    for part in (said, desk.engine.words, desk.books.words):
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.skipif(not compiled(), reason="nothing is compiled")
+def test_compiled_or_not_all_bytes_are_the_same():
+    code = "from tests.workers.test_var_limit import played; print(played())"
+    plain = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == played()
 
 
 def test_accounts_without_such_a_limit_have_no_portfolio():
