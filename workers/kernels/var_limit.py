@@ -16,7 +16,7 @@ does, a hundred fills in between are one move, and what is measured is a functio
 """
 
 from ringbuf.atomics import at
-from ringbuf.jit import kernel
+from ringbuf.jit import apart, kernel
 from workers.kernels import positions, scenarios, var_block
 from workers.kernels.engine import (
     ACCOUNT,
@@ -51,7 +51,7 @@ TEN = 10
 NO_ROW = -1
 
 
-@kernel
+@apart
 def adopt(engine):
     """Give the instrument that the event in hand announces its scenarios, where it has any."""
     header = at(engine, ENGINE)
@@ -69,7 +69,7 @@ def adopt(engine):
         var_block.open_row(block, header.rules_used, number, divisor)
 
 
-@kernel
+@apart
 def judge_var(engine, left_before):
     """VAR or VAR_UNKNOWN where that speaks against the order in hand; before: as for `judge`."""
     header = at(engine, ENGINE)
