@@ -262,7 +262,8 @@ class CompilerApart(CompilerBase):
     def define_pipelines(self):
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
         passes.passes = [
-            (LoweringApart if step is NativeLowering else step, name) for step, name in passes.passes
+            (LoweringApart if step is NativeLowering else step, name)
+            for step, name in passes.passes
         ]
         passes.finalize()
         return [passes]
