@@ -41,6 +41,7 @@ from ringbuf.clock import CLOCK, calibrate
 from ringbuf.jit import kernel
 from ringbuf.record import LINE
 from workers.kernels import bookview, engine, matching, orderbook
+from workers.kernels.engine_settings import Settings
 from workers.orders import Tif
 from workers.records import EVENT, MATCHED, REPORT, Book, Event, Side, empty
 
@@ -138,7 +139,7 @@ class Market:
     def __init__(self, flow: np.ndarray) -> None:
         self.events = events_of(flow)
         limits = orderbook.Limits(*ROOM_FOR, 1)
-        self.settings = engine.Settings(limits, 1)
+        self.settings = Settings(limits, 1)
         self.limits = engine.books_limits(self.settings)
         self.books, self.books_at = _room(orderbook.bytes_needed(self.limits))
         self.engine, self.engine_at = _room(engine.bytes_needed(self.settings))

@@ -1,5 +1,6 @@
 """The configuration file: TOML into strict structs; every refusal names the path and the mend."""
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -22,13 +23,14 @@ from workers.feeds.order_flow import FlowOptions
 from workers.feeds.order_lines import OrdersOptions
 from workers.feeds.registry import FeedOptions
 from workers.ingest import IngestOptions
+from workers.instruments import SYMBOL_BYTES
 from workers.kernels.levels import INSTRUMENTS_MAX, LEVELS_MAX, TICKS_MAX, TICKS_MIN
 from workers.kernels.orders import ORDERS_MAX
 from workers.kernels.scenarios import MAX_SCENARIOS
 from workers.merge import SOURCES_MAX
 from workers.publish import PublisherOptions
 from workers.reference import ReferenceDataError, ReferenceOptions
-from workers.risk_options import RiskOptions, SyntheticScenarios
+from workers.risk_options import RiskOptions, SyntheticScenarios, symbols_of
 from workers.scenarios import MIN_SCENARIOS
 from workers.sessions import DayOptions
 
@@ -36,6 +38,7 @@ STAGES = ("ingest", "book", "risk", "publisher")  # in the order of the flow
 BEHIND = ("journal", "snapshot")  # those that nobody waits for an answer from
 SMALLEST_RING, LARGEST_RING = 2 * RELEASE_EVERY, 1 << 32
 SEGMENT_MB_MAX = 4096  # of a journal's file: recovery reads one of them
+SYMBOL = re.compile(rf"[!-~]{{1,{SYMBOL_BYTES}}}")
 RATE_MAX = 10**9  # events a second, or times as fast as recorded
 
 
@@ -212,6 +215,7 @@ def faults(config: Config) -> list[str]:
     problems += _stage_faults(config) or seat_faults(config.stages)
     problems += _range_faults(config) + _matching_faults(config)
     problems += _execution_faults(config)
+    problems += _scenario_faults(config)
     problems += portfolio_faults(config.risk, max(config.rings.risk, SMALLEST_RING))
     return problems + _reference_faults(config)
 
@@ -298,6 +302,32 @@ def _execution_faults(config: Config) -> list[str]:
                     f"{where}nobody tells what account {account} trades; give it executions = true "
                     "in [[book.matching.accounts]]"
                 )
+    return problems
+
+
+def _scenario_faults(config: Config) -> list[str]:
+    """Scenarios that are named, and accounts that need some where there are none."""
+    scenarios = config.risk.scenarios
+    if not isinstance(scenarios, SyntheticScenarios):
+        return []
+    problems = [
+        f"risk.scenarios.symbols: {symbol!r} stands there twice; name it once"
+        for symbol in sorted({*scenarios.symbols})
+        if scenarios.symbols.count(symbol) > 1
+    ]
+    problems += [
+        f"risk.scenarios.symbols: {symbol!r} is no symbol; give 1 to {SYMBOL_BYTES} ASCII "
+        "characters, none of them blank"
+        for symbol in scenarios.symbols
+        if not SYMBOL.fullmatch(symbol)
+    ]
+    accounts = config.book.matching.accounts if config.book.matching else []
+    held = [number for number, account in enumerate(accounts) if account.var_max is not None]
+    if held and not scenarios.symbols and not symbols_of(config.risk):
+        problems.append(
+            f"book.matching.accounts[{held[0]}].var_max: there are no scenarios for anything; name "
+            "symbols in risk.scenarios.symbols, or give risk.scenarios a file: kind = 'csv'"
+        )
     return problems
 
 

@@ -350,7 +350,7 @@ def build(config: Config, plan: Plan, part: StagePlan, panel: Panel) -> Stage:
     if kind is Ingest:
         return Ingest(config.ingest, config.feeds, links, config.setting)
     if kind is Book:
-        return Book(config.book, config.ingest.instruments, links, config.consolidated)
+        return Book(config.book, config.ingest.instruments, links, config.consolidated, config.risk)
     if kind is Risk:
         return Risk(config.risk, config.ingest.instruments, links)
     if plan.journal and kind is Journal:

@@ -44,6 +44,8 @@ REASONS = {
     Reject.POST_ONLY: "it would trade at once",
     Reject.FOK: "not all of it can trade at once",
     Reject.FULL: "there is no room for another order",
+    Reject.VAR: "the account's value at risk could become too high",
+    Reject.VAR_UNKNOWN: "what the account's value at risk would be is not known",
 }
 WHYS: dict[int, str] = {
     Why.ASKED: "as asked",

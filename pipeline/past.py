@@ -303,9 +303,12 @@ def replica(
     only: Sequence[str] = ("book", "risk"),
 ) -> Replica:
     """The stages of a plan between the log and the outside, or only some, in this process."""
-    rows = config.ingest.instruments
+    rows, groups = config.ingest.instruments, config.consolidated
     makers: dict[str, tuple[type[Stage], Callable[[Links], Book | Risk]]] = {
-        "book": (Book, lambda links: Book(config.book, rows, links, config.consolidated)),
+        "book": (
+            Book,
+            lambda links: Book(config.book, rows, links, groups, config.risk),
+        ),
         "risk": (Risk, lambda links: Risk(config.risk, rows, links)),
     }
     boards = {part.name: part for part in plan.segments_of("board")}

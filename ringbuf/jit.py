@@ -21,6 +21,10 @@ import llvmlite
 import numba
 from llvmlite import binding
 from numba.core.caching import FunctionCache
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.lowering import Lower
+from numba.core.typed_passes import NativeLowering
 
 from ringbuf.host import steady_counter
 
@@ -232,6 +236,43 @@ def kernel(function):
 def formula(function):
     """A kernel that is always compiled into its callers: their loops can then be vectorised."""
     return _compile(function, {**FLAGS, "forceinline": True})
+
+
+class LoweredApart(Lower):
+    """Writes a function that LLVM is not to put into others."""
+
+    def setup_function(self, fndesc):
+        super().setup_function(fndesc)
+        self.function.attributes.add("noinline")
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LoweringApart(NativeLowering):
+    """The step of a compilation that writes functions so."""
+
+    _name = "lowering_apart"
+
+    @property
+    def lowering_class(self):
+        return LoweredApart
+
+
+class CompilerApart(CompilerBase):
+    """numba's compiler, but for that step."""
+
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [
+            (LoweringApart if step is NativeLowering else step, name)
+            for step, name in passes.passes
+        ]
+        passes.finalize()
+        return [passes]
+
+
+def apart(function):
+    """A kernel that is never put into its callers: who seldom needs it does not carry it about."""
+    return _compile(function, {**FLAGS, "pipeline_class": CompilerApart})
 
 
 def _compile(function, flags):

@@ -25,10 +25,12 @@ from workers.enriched import (
 from workers.hop import new_hop
 from workers.keeper import COUNTERS, GIVEN, KEEPER, NOTE, NOTES_AT, PLAIN_MAX
 from workers.kernels import bars, consolidated, engine, measures, orderbook
+from workers.kernels.engine_settings import Settings
 from workers.kernels.levels import Index
 from workers.kernels.orderbook import Outcome
-from workers.matched import MatchingOptions, step_max
+from workers.matched import MatchingOptions, announceable, step_max
 from workers.records import lined
+from workers.risk_options import RiskOptions
 from workers.sampled import Sample
 from workers.stage import TURN_RECORDS, Links, Stage
 
@@ -83,18 +85,25 @@ class Book(Stage):
         instruments: int,
         links: Links,
         groups: Mapping[str, ConsolidatedOptions] | None = None,
+        risk: RiskOptions | None = None,
     ) -> None:
-        """groups: instruments that several venues trade, by name; the board has a row for each."""
+        """groups: instruments that several venues trade, by name; the board has a row for each.
+
+        risk: where the scenarios are to be had for accounts that are held to a value at risk.
+        """
         self.options, self.links, self.groups = options, links, groups or {}
         self.limits = self.books_limits = limits_of(options, instruments)
-        self.settings: engine.Settings | None = None
+        self.settings: Settings | None = None
         if options.matching:
             self.settings = options.matching.settings(self.limits)
             self.books_limits = engine.books_limits(self.settings)
         self._turn = turn_matching if self.settings else turn
+        self.risk = risk or RiskOptions()
 
     def open(self) -> None:
-        """Lay out the books and the notes."""
+        """Lay out the books and the notes; ScenarioError where they are needed and are no good."""
+        if self.settings and self.settings.measured():
+            self.settings = self.settings._replace(returns=announceable(self.risk))
         self.books = lined(orderbook.bytes_needed(self.books_limits))
         self.notes = lined(NOTES_AT + self.limits.instruments * NOTE.itemsize)
         self.beside = self._beside()

@@ -6,6 +6,7 @@ from ringbuf.record import LINE, offset, record
 from ringbuf.ring import claim, publish
 from workers.hop import HOP
 from workers.kernels.orderbook import Outcome
+from workers.orders import Reject
 from workers.records import EVENT, TOP, Event, Flag
 
 INDEX_MAX = 255  # of those that one event gives; further ones have this index, too
@@ -21,6 +22,8 @@ COUNTED = (
     *((f"venues_{name}", "i8") for name in VENUES_COUNT),
 )
 
+# Why orders of clients were refused: a counter for each bit of Reject, in their order.
+REASONS = tuple(f"rejected_{reason.name.lower()}" for reason in Reject)
 # What became of orders of clients, from Book.ACCEPTED on.
 REPORTS = ("accepted", "rejected", "fills", "canceled", "replaced", "triggered", "auctions")
 
@@ -58,10 +61,12 @@ COUNTERS = record(
         ("depths", "i8"),
         ("executions", "i8"),  # at its place behind `accepted` as its kind is behind that of those
         ("snapshots", "i8"),  # whole books that were shown
+        *((name, "i8") for name in REASONS),  # an order may be refused for several
         *COUNTED,
     ]
 )
 OUTCOMES, REPORTS_AT = offset(COUNTERS, "applied"), offset(COUNTERS, REPORTS[0])
+REASONS_AT = offset(COUNTERS, REASONS[0])
 GIVEN = (
     *("tops", "levels", "trades", "statuses", "cleared"),
     *("quotes", "flows", "bars", "bar_flows", "consolidated"),

@@ -6,6 +6,7 @@ in the engine, so a snapshot between two steps goes on where it was.
 """
 
 import msgspec
+import numpy as np
 
 from ringbuf.atomics import at, copy_words
 from ringbuf.jit import kernel
@@ -15,31 +16,28 @@ from workers.keeper import (
     COUNTERS,
     KEEPER,
     PLAIN_MAX,
+    REASONS_AT,
     REPORTS_AT,
     STAND_IN_AT,
     answer,
     note_of,
     send,
 )
-from workers.kernels import matching
-from workers.kernels.engine import (
-    BPS,
-    CHANGE,
-    CHANGES_STEP,
-    OUTPUTS_STEP,
-    AccountLimits,
-    Settings,
-    change_at,
-    output_at,
-)
+from workers.kernels import matching, var_block
+from workers.kernels.engine import BPS, CHANGE, CHANGES_STEP, OUTPUTS_STEP, change_at, output_at
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.orderbook import Outcome
 from workers.kernels.resting import Limits
-from workers.records import EVENT, LEVEL, TOP, TRADE, Event
+from workers.kernels.var_block import SYMBOL_BYTES
+from workers.records import EVENT, LEVEL, MONEY_SCALE, REPORT, TOP, TRADE, Event
 from workers.records import Book as Kind
+from workers.risk_options import RiskOptions, all_scenarios
+from workers.scenarios import ScenarioError
 
 EVENT_WORDS, TOP_WORDS = EVENT.itemsize // 8, TOP.itemsize // 8
 ANSWERS_WORDS = 2  # cause and time, which the engine leaves to us
 TRADES_STEP = 3  # at most, of those records; each may be followed by flows and bars
+VAR_MIN, VAR_MAX = 1 / MONEY_SCALE, 10**12  # currency
 FIRST, LAST = int(Kind.ACCEPTED), int(Kind.AUCTION)
 
 
@@ -59,6 +57,8 @@ class AccountOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     window_ms: int = 1000
     reduce_when_off: bool = False  # switched off, orders that only reduce a position are taken
     executions: bool = False  # an EXECUTION record is told behind each of its fills
+    # Currency: value at risk 99 % of all that it holds, were all open orders of the side filled.
+    var_max: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_quantity", "max_value", "max_position", "credit", "messages"):
@@ -69,6 +69,10 @@ class AccountOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"collar_percent = {self.collar_percent}: give 0.01 to 10000")
         if not 1 <= self.window_ms <= 86_400_000:
             raise ValueError(f"window_ms = {self.window_ms}: give 1 to 86400000")
+        if self.var_max is not None and not VAR_MIN <= self.var_max <= VAR_MAX:
+            raise ValueError(
+                f"var_max = {self.var_max}: give more than 0, at most {VAR_MAX:,}, or leave it out"
+            )
 
     def limits(self) -> AccountLimits:
         """What the kernel takes."""
@@ -82,6 +86,7 @@ class AccountOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             self.window_ms * 1_000_000,
             self.reduce_when_off,
             int(self.executions),
+            round((self.var_max or 0) * MONEY_SCALE),
         )
 
 
@@ -114,6 +119,17 @@ class MatchingOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             self.on_band == "pause",
             round((self.auction_ms or 0) * 1e6),
         )
+
+
+def announceable(risk: RiskOptions) -> dict[str, np.ndarray]:
+    """The scenarios of all symbols that an instrument can have; ScenarioError for none."""
+    found = var_block.usable(all_scenarios(risk))
+    if not found:
+        raise ScenarioError(
+            f"risk.scenarios: no symbol of 1 to {SYMBOL_BYTES} ASCII characters has returns: "
+            "accounts that are held to var_max could do nothing; name the symbols that they trade"
+        )
+    return {symbol.decode().rstrip(): returns for symbol, returns in found.items()}
 
 
 def step_max(beside: int, flows: int, bars: int) -> int:
@@ -209,6 +225,17 @@ def relay(state, writer, event, place):
         traded(state, writer, mine, at(place, TRADE))
     else:
         at(keeper.counters + REPORTS_AT + 8 * (told.kind - FIRST), answers.ONE).value += 1
+        if told.kind == Kind.REJECTED:
+            count_reasons(keeper.counters, at(place, REPORT).left)
+
+
+@kernel
+def count_reasons(counters, reasons):
+    """Count every reason that an order was refused for."""
+    place, reasons = counters + REASONS_AT, int(reasons)
+    while reasons > 0:
+        at(place, answers.ONE).value += reasons & 1
+        place, reasons = place + 8, reasons >> 1
 
 
 @kernel

@@ -89,3 +89,5 @@ class Reject(IntEnum):
     POST_ONLY = 1 << 15  # it would trade at once
     FOK = 1 << 16  # it cannot trade all of it at once
     FULL = 1 << 17  # no room for another order or level
+    VAR = 1 << 18  # with its open orders of the side the account would risk too much
+    VAR_UNKNOWN = 1 << 19  # nobody can tell: scenarios or a mark are missing, or it is too large

@@ -22,7 +22,7 @@ from workers.enriched import ConsolidatedOptions
 from workers.instruments import INSTRUMENT
 from workers.records import BOOK_RING, EVENTS_RING, RISK_RING
 from workers.recovery import ASIDE, CHUNK, Aside, Pattern, blocks_of, load, set_aside
-from workers.risk_options import RiskOptions
+from workers.risk_options import RiskOptions, scenarios_digest
 from workers.risk_options import shape_of as risk_shape
 from workers.stage import Links, Stage
 
@@ -47,6 +47,8 @@ def shape_of(
         "risk": risk_shape(risk),
         "rows": instruments,
     }
+    if book.matching and any(account.var_max for account in book.matching.accounts):
+        parts["scenarios"] = scenarios_digest(risk)
     # In their order, which is that of their state.
     parts["groups"] = [[name, msgspec.to_builtins(group)] for name, group in (groups or {}).items()]
     return json.dumps({"layouts": layout_hash(json.dumps(layouts)), **parts})

@@ -41,6 +41,7 @@ class SyntheticScenarios(
 
     days: int = 1000
     seed: int = 7
+    symbols: list[str] = []  # that have some beside those that portfolios hold
 
 
 class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -163,17 +164,30 @@ def shape_of(options: RiskOptions) -> str:
     return digest.hexdigest()
 
 
+def scenarios_digest(options: RiskOptions) -> str:
+    """What tells all scenarios from others, and their layout in a state: 16 hex digits."""
+    digest = hashlib.blake2b(layout_text(LAYOUTS).encode(), digest_size=8)
+    for symbol, returns in all_scenarios(options).items():
+        digest.update(symbol.encode() + b"\0" + returns.tobytes())
+    return digest.hexdigest()
+
+
 def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing.
 
     Where there are accounts, which may trade anything, of all symbols that a file has.
     """
-    wanted = symbols_of(options)
-    if isinstance(options.scenarios, CsvScenarios):
-        found = history.load(options.scenarios.path, wanted)
+    returns = all_scenarios(options)
+    needed = sorted(returns) if owners_of(options) else symbols_of(options)
+    return {symbol: returns[symbol] for symbol in needed}
+
+
+def all_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
+    """Fixed-point returns of all symbols that have some, int32 [days] each; errors as above."""
+    wanted, of = symbols_of(options), options.scenarios
+    if isinstance(of, CsvScenarios):
+        found = history.load(of.path, wanted)
     else:
-        found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
-    fixed = history.to_fixed(found.returns)
-    column = {symbol: number for number, symbol in enumerate(found.symbols)}
-    needed = sorted(column) if owners_of(options) else wanted
-    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in needed}
+        found = history.synthetic(sorted({*wanted, *of.symbols}), of.days, of.seed)
+    columns = np.ascontiguousarray(history.to_fixed(found.returns).T)
+    return dict(zip(found.symbols, columns, strict=True))

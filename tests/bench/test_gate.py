@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from bench import c_program, gate, gate_risk
-from bench.gate import FREE, LIMITED, Gate
+from bench import c_program, gate, gate_engine, gate_risk, gate_var
+from bench.gate import FREE, LIMITED
+from bench.gate_engine import Gate
 from bench.gate_risk import Desk
 from bench.harness import BenchError, Options
 from ringbuf.jit import compiled
 from tests.naive.matching import Asked, Matching, Order
 from tests.naive.matching_gate import reasons_against
-from workers.kernels.engine import AccountLimits, Settings
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import Reject
 
@@ -31,9 +32,9 @@ def twin_of(judged: Gate) -> Matching:
         AccountLimits(*(int(row[name]) for name in AccountLimits._fields))
         for row in judged.accounts()
     ]
-    room = Limits(gate.ROOM, gate.ROOM, SIZE.instruments)
+    room = Limits(gate_engine.ROOM, gate_engine.ROOM, SIZE.instruments)
     naive = Matching(Settings(room, SIZE.instruments, limits))
-    for events in gate.opening(SIZE):
+    for events in gate_engine.opening(SIZE):
         for event in events:
             naive.apply(Asked(*(int(event[name]) for name in Asked._fields)))
     for number, (row, held) in enumerate(zip(judged.accounts(), judged.standings(), strict=True)):
@@ -105,8 +106,30 @@ def test_answers_that_do_not_come_true_are_refused(monkeypatch):
 
 def test_the_whole_benchmark():
     result = gate.run(Options(short=True))
-    wanted = {LIMITED, FREE, gate_risk.SMALL, gate_risk.LARGE, gate_risk.TREE, gate_risk.MARK}
+    moved = set(gate_var.MOVED)
+    wanted = {LIMITED, FREE, gate_var.ADDING, gate_var.HELD, *moved}
+    wanted |= {gate_risk.SMALL, gate_risk.LARGE, gate_risk.TREE, gate_risk.MARK}
     assert wanted <= set(result.variants)
     assert all(result.median(name, "ns") > 0 for name in result.variants)
     assert all(result.ratio(*pair) > 0 for pair in result.pairs.items())
-    assert np.isfinite([result.median(name, "one p99") for name in result.variants]).all()
+    timed = [name for name in result.variants if name not in moved]
+    assert np.isfinite([result.median(name, "one p99") for name in timed]).all()
+
+
+def test_verdicts_of_value_at_risk_that_nothing_explains_are_refused():
+    free = gate_var.VarGate(SIZE, 40, held=False)
+    held = gate_var.VarGate(SIZE, 40, held=True)
+    free.run()
+    held.run()
+    gate_var.check(free.verdicts, held.verdicts)
+    with pytest.raises(BenchError, match="all orders, or none"):
+        gate_var.check(free.verdicts, free.verdicts)
+    with pytest.raises(BenchError, match="more than that limit"):
+        gate_var.check(free.verdicts ^ int(Reject.OFF_LOT), held.verdicts)
+
+
+def test_marks_that_move_are_taken_up_before_the_next_order():
+    held = gate_var.VarGate(SIZE, 40, held=True)
+    before = held.value_at_risk(gate_var.ONE)
+    held.run_moved(1 << 16)
+    assert held.value_at_risk(gate_var.ONE) != before

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.naive.matching_gate import reasons_against
-from workers.kernels.engine import PRICE_MAX, Settings
+from tests.naive.matching_var import scenarios_of
+from workers.kernels.engine import PRICE_MAX
+from workers.kernels.engine_settings import Settings
 from workers.orders import REQUEUE, STP_BITS, TIF_MASK, Liquidity, OrderFlag, Reject, Stp, Tif, Why
 from workers.records import MATCHED, Book, Event, Side, State
 
@@ -72,6 +74,8 @@ class Market:
     waiting: tuple = field(default_factory=lambda: ([], []))
     dates: list = field(default_factory=list)
     orders: dict = field(default_factory=dict)
+    returns: list | None = None  # its scenarios, where there are any
+    scale: int = 1  # half price units x lots in one unit of currency
 
     @property
     def collecting(self) -> bool:
@@ -165,7 +169,8 @@ class Matching:
             fits = 0 <= asked.instrument < self.settings.books.instruments
             room = len(self.markets) < self.settings.matched
             if asked.flags & MATCHED and not market and fits and room:
-                self.markets[asked.instrument] = Market(asked.instrument)
+                found = scenarios_of(self, asked)
+                self.markets[asked.instrument] = Market(asked.instrument, **found)
             return True
         elif market:
             self.venue(kind)

@@ -1,5 +1,6 @@
 """What speaks against an order, one line for each reason."""
 
+from tests.naive.matching_var import value_at_risk_reasons
 from workers.kernels.engine import PARTS_MAX, PRICE_MAX, QUANTITY_MAX
 from workers.orders import STP_BITS, OrderFlag, Reject, Stp, Tif
 from workers.records import Side, State
@@ -119,4 +120,6 @@ def limits(matching, account, order, before) -> int:
     exposure -= before.left * before.worth if before else 0
     if exposure > (EXPOSURE_MAX if reduces else most.credit_max or EXPOSURE_MAX):
         found |= Reject.CREDIT
+    if most.var_max and not reduces:
+        found |= value_at_risk_reasons(matching, account, order, before)
     return found

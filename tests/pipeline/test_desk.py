@@ -14,16 +14,18 @@ from tuning import topology
 
 ACCOUNTS = [
     {"name": "maker", "max_quantity": 200, "max_position": 400, "reduce_when_off": True},
-    {"name": "taker", "credit": 5_000_000, "collar_percent": 20.0},
+    {"name": "taker", "credit": 5_000_000, "collar_percent": 20.0, "var_max": 60.0},
     {"name": "slow", "messages": 3, "window_ms": 5000},
     {"name": "free", "max_value": 100_000},
     {"name": "house"},
+    {"name": "measured", "var_max": 40.0},
 ]
 MATCHING = {
     "instruments": 4, "accounts": ACCOUNTS, "band_percent": 5.0, "on_band": "pause",
     "auction_ms": 2000.0,
 }  # fmt: skip
 BOOK = {"orders": 4096, "levels": 1024, "publish_levels": True, "matching": MATCHING}
+RISK = {"scenarios": {"kind": "synthetic", "symbols": ["ACME", "FLOW"]}}  # BETA has none
 KINDS = ["top", "level", "trade", "status", "accepted", "rejected", "fill", "canceled",
          "replaced", "triggered", "auction"]  # fmt: skip
 TABLES = {
@@ -59,6 +61,13 @@ def day() -> list[dict]:
         ORDER(10, 3, "buy", 300, 9.99),  # worth too much
         ORDER(11, 3, "buy", 1, 9, tif="gtd", until=1_800_000_000 * 10**9),
     ]
+    measured = [
+        ORDER(20, 5, "buy", 30, 20.1, symbol="FLOW"),
+        ORDER(21, 5, "buy", 300, 20.1, symbol="FLOW"),  # too much at risk
+        ORDER(22, 5, "sell", 10, 21, symbol="FLOW"),
+        ORDER(20, 5, "buy", 1, 5, symbol="BETA"),  # nobody knows what that risks
+        ORDER(23, 5, "sell", 10, 9),
+    ]
     off = [{"do": "switch", "off": True, "account": 3}, ORDER(12, 3, "buy", 1, 9)]
     close = [
         {**state, "state": "trading"},
@@ -68,8 +77,8 @@ def day() -> list[dict]:
         {"do": "cancel_all"},
     ]
     return [
-        *wishes.LISTED, *some[:300], *reach, *some[300:600], *jump, *some[600:700],
-        {**state, "state": "trading"}, *some[700:], *off, *close,
+        *wishes.LISTED, *some[:300], *reach, *some[300:450], *measured, *some[450:600], *jump,
+        *some[600:700], {**state, "state": "trading"}, *some[700:], *off, *close,
     ]  # fmt: skip
 
 
@@ -87,7 +96,7 @@ class Outcome:
         sinks.append({"kind": "jsonl", "path": str(place.folder / "out.jsonl"), "kinds": KINDS})
         feeds = [{"kind": "orders", "path": str(orders)}]
         path = place.write(
-            **({"feeds": feeds, "book": BOOK, "publisher": {"sinks": sinks}} | layout)
+            **({"feeds": feeds, "book": BOOK, "risk": RISK, "publisher": {"sinks": sinks}} | layout)
         )
         config, digest = load(path), hashlib.sha256()
         made = plan.make(config, topology.read(), ("book",))
@@ -127,7 +136,7 @@ def test_every_kind_of_report_is_in_both_histories(first):
     assert counts["accepted"] + len(refused) >= asked
     assert reasons >= {
         "collar", "max_quantity", "unknown_account", "max_notional", "switched_off", "halted",
-        "rate", "unknown_order",
+        "rate", "unknown_order", "var", "var_unknown",
     }  # fmt: skip
     assert {one["auction"] for one in told if one["kind"] == "auction"} == {"indicated", "traded"}
     assert {one["why"] for one in told if one["kind"] == "canceled"} >= {"asked", "ioc", "mass"}
@@ -159,6 +168,7 @@ def test_kills_of_the_book_lose_and_double_nothing(place, first, orders):
     path = place.write(
         feeds=[{"kind": "orders", "path": str(orders)}],
         book=BOOK,
+        risk=RISK,
         publisher=place.history(kinds=KINDS),
         ingest={"rate": 200.0},
         rings={"events": 256, "book": 256, "risk": 256},
@@ -216,6 +226,16 @@ BARS = "".join(f"[[book.bars]]\ntrades = {number}\n" for number in range(2, 6))
         (GOOD + "[book.matching]\n[[book.matching.accounts]]\nmax_qty = 5\n", "max_qty"),
         (GOOD + "[book.matching]\n[[book.matching.accounts]]\nreduce_when_off = 1\n",
          "book.matching.accounts[0].reduce_when_off: expected true or false, found 1"),
+        (GOOD + "[book.matching]\n[[book.matching.accounts]]\nvar_max = 0\n",
+         "var_max = 0.0: give more than 0, at most 1,000,000,000,000, or leave it out"),
+        (GOOD + "[book.matching]\n[[book.matching.accounts]]\nvar_max = nan\n", "var_max = nan"),
+        (GOOD + "[book.matching]\n[[book.matching.accounts]]\n[[book.matching.accounts]]\n"
+         "var_max = 5.0\n",
+         "book.matching.accounts[1].var_max: there are no scenarios for anything; name symbols in"),
+        (GOOD + "[book.matching]\n[risk.scenarios]\nkind = 'synthetic'\nsymbols = ['A', 'A']\n",
+         "risk.scenarios.symbols: 'A' stands there twice; name it once"),
+        (GOOD + "[book.matching]\n[risk.scenarios]\nkind = 'synthetic'\nsymbols = ['A B']\n",
+         "risk.scenarios.symbols: 'A B' is no symbol; give 1 to 24 ASCII characters"),
         (GOOD + "[book.matching]\ninstruments = 0\n", "instruments = 0: give 1 to 65536"),
         (GOOD + "[book.matching]\nband_percent = 100\n", "band_percent = 100.0: give 0.01 to"),
         (GOOD + '[book.matching]\non_band = "stop"\n', "on_band = 'stop': give 'reject' or"),

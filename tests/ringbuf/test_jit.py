@@ -11,7 +11,7 @@ import numba
 import pytest
 
 from ringbuf import jit
-from ringbuf.jit import UnsafeCache, compiled, forget_old, kernel, source_digest
+from ringbuf.jit import UnsafeCache, apart, compiled, forget_old, kernel, source_digest
 
 RINGBUF = Path(jit.__file__).parent
 needs_compiler = pytest.mark.skipif(not compiled(), reason="machine code is not made")
@@ -355,3 +355,33 @@ def test_machine_code_that_nobody_asked_for_is_forgotten(tmp_path, monkeypatch):
 def test_compiled_says_whether_kernels_are_machine_code():
     assert compiled() == hasattr(kernel(run), "py_func")
     assert compiled() != bool(numba.config.DISABLE_JIT)
+
+
+APART = """
+import json
+from ringbuf.jit import {decorator} as chosen, kernel
+from house import far
+(code,) = far.often.inspect_asm().values() if far.often(4) == 17 else ()
+named = [line.split() for line in code.splitlines() if "seldom" in line]
+print(json.dumps(sum(words[0].startswith(("call", "mov", "lea")) for words in named)))
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize(("decorator", "stays"), [("kernel", False), ("apart", True)])
+def test_what_stands_apart_is_called_and_what_is_small_is_put_into_its_caller(
+    house, decorator, stays
+):
+    (house / "house" / "far.py").write_text(
+        f"from ringbuf.jit import {decorator} as chosen, kernel\n\n\n"
+        "@chosen\ndef seldom(value):\n    return value * value\n\n\n"
+        "@kernel\ndef often(value):\n    return seldom(value) + 1\n"
+    )
+    process = begin(house, APART.format(decorator=decorator))
+    said, _ = process.communicate()
+    assert process.returncode == 0
+    assert (json.loads(said) > 0) == stays
+
+
+def test_what_stands_apart_runs_as_plain_python_too():
+    assert apart(lambda value: value + 1)(2) == 3

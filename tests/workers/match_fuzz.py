@@ -10,8 +10,16 @@ import sys
 import time
 
 from tests.naive.matching import Asked, Matching
-from tests.workers.matches import Desk, columns, events_of, naive_stakes, naive_state
-from workers.kernels.engine import AccountLimits, Settings
+from tests.workers.matches import (
+    Desk,
+    announced,
+    columns,
+    drawn_returns,
+    events_of,
+    naive_stakes,
+    naive_state,
+)
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import STP_BITS, OrderFlag, Stp, Tif
 from workers.records import MATCHED, Event, State
@@ -39,8 +47,8 @@ class Drawn:
         """Both instruments are announced; one has terms."""
         tick, lot = self.draw.choice(((0, 0), (0, 0), (1, 1), (2, 5)))
         return [
-            Asked(Event.DIRECTORY, instrument=0, flags=MATCHED),
-            Asked(Event.DIRECTORY, instrument=2, flags=MATCHED),
+            announced(0, "AAA"),
+            announced(2, *self.draw.choice((("BBB", 1000, 1), ("AAA", 100), ("CCC", 100)))),
             Asked(Event.TERMS, tick, lot, self.draw.choice((0, self.price)), instrument=2),
         ]
 
@@ -163,7 +171,8 @@ def drawn_settings(draw: random.Random) -> Settings:
     accounts = [
         AccountLimits(limit(100), limit(5000), limit(300, 2000), limit(50, 300))
         ._replace(credit_max=limit(20_000), messages_max=limit(5), window_ns=draw.choice((1, 200)),
-                  reduce_when_off=draw.random() < 0.5, executions=limit(1))
+                  reduce_when_off=draw.random() < 0.5, executions=limit(1),
+                  var_max=limit(20_000, 100_000, 1_000_000))
         for _ in range(draw.choice((0, 4, 4, 6)))
     ]  # fmt: skip
     return Settings(
@@ -173,6 +182,7 @@ def drawn_settings(draw: random.Random) -> Settings:
         band_bps=draw.choice((0, 0, 100, 500)),
         band_pauses=draw.random() < 0.5,
         auction_every_ns=draw.choice((0, 1, 500)),
+        returns=drawn_returns(("AAA", "BBB"), draw.choice((7, 60, 130))),  # CCC has none
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.naive.matching import Asked
 from tests.workers.matches import Desk
 from workers.kernels import bookview
-from workers.kernels.engine import AccountLimits, Settings
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import REQUEUE, STP_BITS, Liquidity, OrderFlag, Reject, Stp, Tif, Why
 from workers.records import MATCHED, Book, Event, Side, State

@@ -8,6 +8,7 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from tests.naive.matching import Asked, Matching
 from tests.workers.books import Block
+from workers.feeds.lobster import symbol_bytes
 from workers.kernels import bookview, matching, orderbook
 from workers.kernels import engine as block
 from workers.kernels.bookview import Fault
@@ -21,12 +22,12 @@ from workers.kernels.engine import (
     STANDING,
     STOPS,
     TICKET,
-    Settings,
     ticket_at,
 )
+from workers.kernels.engine_settings import Settings
 from workers.kernels.levels import level_at, nth, side_at
 from workers.kernels.resting import LEVEL, ORDER, SIDE, levels_of, order_at
-from workers.records import EVENT, REPORT, State, empty
+from workers.records import EVENT, LOT_DECIMALS, MATCHED, REPORT, Event, State, empty
 
 FIELDS = ("kind", "instrument", "side", "state", "order", "price", "quantity", "left")
 EVENT_BYTES, REPORT_BYTES = EVENT.itemsize, REPORT.itemsize
@@ -211,6 +212,19 @@ def naive_stakes(naive: Matching) -> list:
         (account.open, account.held, {i: account.standing(i) for i in naive.markets})
         for account in naive.accounts
     ]
+
+
+def announced(instrument: int, symbol: str, scale: int = 100, decimals: int = 0) -> Asked:
+    """What lists an instrument under a symbol; scale: price units in one unit of currency."""
+    words = np.frombuffer(symbol_bytes(symbol), np.int64).tolist()
+    flags = MATCHED | decimals << LOT_DECIMALS
+    return Asked(Event.DIRECTORY, *words, scale, instrument, flags=flags)
+
+
+def drawn_returns(symbols: Iterable[str], count: int = 60, seed: int = 1) -> dict[str, np.ndarray]:
+    """Fat-tailed returns in fixed point, int32 [count], of each symbol, always the same."""
+    draw = np.random.default_rng(seed)
+    return {name: (draw.standard_t(3, count) * 2**17).astype(np.int32) for name in symbols}
 
 
 def events_of(asked: Iterable[Asked]) -> np.ndarray:

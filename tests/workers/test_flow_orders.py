@@ -11,7 +11,7 @@ from ringbuf.jit import compiled
 from tests.data import DATA, data_file
 from tests.workers.matches import Desk
 from workers.kernels import flow_orders
-from workers.kernels.engine import Settings
+from workers.kernels.engine_settings import Settings
 from workers.kernels.flow_orders import FLOW_ORDER, HEADER_BYTES
 from workers.kernels.resting import Limits
 from workers.records import EVENT, MATCHED, Event, empty

@@ -8,15 +8,8 @@ from ringbuf.atomics import at
 from tests.naive.matching import Asked, Matching
 from tests.workers.matches import Desk, naive_stakes
 from tests.workers.test_matching import ANNOUNCED, EXAMPLES, SMALL, streams
-from workers.kernels.engine import (
-    ACCOUNT,
-    EXPOSURE_MAX,
-    STANDING,
-    AccountLimits,
-    Settings,
-    account_at,
-    standing_at,
-)
+from workers.kernels.engine import ACCOUNT, EXPOSURE_MAX, STANDING, account_at, standing_at
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import OrderFlag, Reject
 from workers.records import Book, Event, Side

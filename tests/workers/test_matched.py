@@ -16,25 +16,38 @@ from tests.workers.matches import columns, events_of
 from workers.book import Book, BookOptions, outputs_max
 from workers.enriched import BarOptions, MeasureOptions
 from workers.keeper import REPORTS
-from workers.kernels.engine import AccountLimits
-from workers.matched import AccountOptions, MatchingOptions
-from workers.orders import Tif
+from workers.kernels.engine_settings import AccountLimits, Settings
+from workers.matched import AccountOptions, MatchingOptions, announceable
+from workers.orders import Reject, Tif
 from workers.records import BAR, LEVEL, MATCHED, REPORT, TOP, Event, State
 from workers.records import Book as Kind
+from workers.risk_options import CsvScenarios, RiskOptions, SyntheticScenarios
+from workers.scenarios import ScenarioError
 
 EXAMPLES = 40 if compiled() else 6
 REQUESTS = 300 if compiled() else 60
-ACCOUNTS = [AccountOptions(max_quantity=150, collar_percent=20.0)] + [AccountOptions()] * 2
-ACCOUNTS += [AccountOptions(executions=True)]
+ACCOUNTS = [
+    AccountOptions(max_quantity=150, collar_percent=20.0),
+    AccountOptions(),
+    AccountOptions(var_max=5.0, max_position=1000),
+    AccountOptions(executions=True),
+]
 MATCHING = MatchingOptions(instruments=2, accounts=ACCOUNTS, band_percent=5.0, auction_ms=0.001)
+RISK = RiskOptions(scenarios=SyntheticScenarios(days=100, symbols=["AAA", "BBB"]))
 OPTIONS = BookOptions(orders=400, levels=200, publish_levels=True, matching=MATCHING)
 REPORTED = {*range(Kind.ACCEPTED, Kind.AUCTION + 1), int(Kind.TRADE), int(Kind.EXECUTION)}
+
+
+def settings_of(options: BookOptions) -> Settings:
+    """What the stage lays its engine out for."""
+    found = Book(options, INSTRUMENTS, None).settings
+    return found._replace(returns=announceable(RISK)) if found.measured() else found
 
 
 def stream_of(seed: int, options: BookOptions = OPTIONS, count: int = REQUESTS) -> list[Asked]:
     """Requests of all kinds, some of them about orders that are there."""
     drawn = Drawn(random.Random(seed))
-    drawn.settings = Book(options, INSTRUMENTS, None).settings
+    drawn.settings = settings_of(options)
     naive, asked = Matching(drawn.settings), drawn.start()
     drawn.live = lambda: live_orders(naive)
     for one in asked:
@@ -53,7 +66,7 @@ def answer(naive: Matching, asked: Asked) -> list[tuple]:
 
 def run(at: Joint, asked: list[Asked], options: BookOptions = OPTIONS, piece: int = 16):
     """Have a stage take requests through a ring that is emptied only when nothing moves."""
-    stage = Book(options, INSTRUMENTS, at.links)
+    stage = Book(options, INSTRUMENTS, at.links, risk=RISK)
     stage.open()
     events, parts = events_of(asked), []
     for place in range(0, len(events), piece):
@@ -73,7 +86,7 @@ def run(at: Joint, asked: list[Asked], options: BookOptions = OPTIONS, piece: in
 
 def told_of(asked: list[Asked], options: BookOptions = OPTIONS) -> list[list[tuple]]:
     """What the twin says of each request."""
-    naive = Matching(Book(options, INSTRUMENTS, None).settings)
+    naive = Matching(settings_of(options))
     return [answer(naive, one) for one in asked]
 
 
@@ -90,6 +103,10 @@ def test_reports_are_those_of_the_twin(seed, piece):
     assert columns(reported.view(REPORT)) == wanted
     assert [counters[name] for name in REPORTS] == [
         np.count_nonzero(records["kind"] == kind) for kind in range(Kind.ACCEPTED, Kind.AUCTION + 1)
+    ]
+    refused = records[records["kind"] == Kind.REJECTED].view(REPORT)["left"]
+    assert [counters[f"rejected_{reason.name.lower()}"] for reason in Reject] == [
+        np.count_nonzero(refused & int(reason)) for reason in Reject
     ]
     assert counters["executions"] == np.count_nonzero(records["kind"] == Kind.EXECUTION)
     follow_levels(records)
@@ -216,6 +233,10 @@ def test_the_most_records_of_a_step_are_bounded():
         ({"max_quantity": 0}, "max_quantity = 0"),
         ({"collar_percent": -1.0}, "collar_percent"),
         ({"window_ms": 0}, "window_ms"),
+        ({"var_max": 0.0}, "var_max = 0.0: give more than 0"),
+        ({"var_max": -1.0}, "var_max"),
+        ({"var_max": float("nan")}, "var_max"),
+        ({"var_max": 1e13}, "var_max"),
     ],
 )
 def test_accounts_that_make_no_sense_are_refused(options, said):
@@ -240,7 +261,29 @@ def test_matching_that_makes_no_sense_is_refused(options, said):
 def test_limits_of_an_account_reach_the_kernel_under_their_names():
     limits = AccountOptions(
         max_quantity=1, max_value=2, max_position=3, credit=4, collar_percent=5.0, messages=6,
-        window_ms=7, reduce_when_off=True,
+        window_ms=7, reduce_when_off=True, executions=True, var_max=8.5,
     ).limits()  # fmt: skip
-    assert limits == AccountLimits(1, 2, 500, 3, 4, 6, 7_000_000, reduce_when_off=True)
+    assert limits == AccountLimits(
+        1, 2, 500, 3, 4, 6, 7_000_000, reduce_when_off=True, executions=1, var_max=85_000
+    )
     assert AccountOptions().limits() == AccountLimits()
+
+
+def test_scenarios_for_nothing_that_can_be_announced_are_refused(tmp_path):
+    path = tmp_path / "returns.csv"
+    path.write_text("A name that is much too long\n" + "0.01\n" * 100)
+    risk = RiskOptions(scenarios=CsvScenarios(path=str(path)))
+    with pytest.raises(ScenarioError, match="name the symbols"):
+        announceable(risk)
+    with joint(Book, rows=INSTRUMENTS) as at:
+        stage = Book(OPTIONS, INSTRUMENTS, at.links, risk=risk)
+        with pytest.raises(ScenarioError, match="no symbol of 1 to 24"):
+            stage.open()
+
+
+def test_scenarios_are_loaded_only_where_an_account_needs_them():
+    with joint(Book, rows=INSTRUMENTS) as at:
+        missing = RiskOptions(scenarios=CsvScenarios(path="nowhere.csv"))
+        Book(BARE, INSTRUMENTS, at.links, risk=missing).open()
+        with pytest.raises(ScenarioError, match="nowhere"):
+            Book(OPTIONS, INSTRUMENTS, at.links, risk=missing).open()

@@ -11,7 +11,15 @@ from ringbuf.atomics import at
 from ringbuf.jit import compiled
 from tests.naive.matching import Asked, Matching
 from tests.workers.match_fuzz import play
-from tests.workers.matches import Desk, columns, events_of, naive_stakes, naive_state
+from tests.workers.matches import (
+    Desk,
+    announced,
+    columns,
+    drawn_returns,
+    events_of,
+    naive_stakes,
+    naive_state,
+)
 from tests.workers.test_flow_orders import FLOWS, flow
 from tests.workers.test_flow_orders import events_of as flow_events
 from workers.kernels import bookview, matching
@@ -19,18 +27,18 @@ from workers.kernels.engine import (
     CHANGE,
     CHANGES_STEP,
     OUTPUTS_STEP,
-    AccountLimits,
-    Settings,
     books_limits,
     bytes_needed,
     change_at,
     output_at,
 )
+from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.resting import Limits
 from workers.orders import STP_BITS, OrderFlag, Stp, Tif
-from workers.records import EVENT, MATCHED, REPORT, Book, Event, Side, State
+from workers.records import EVENT, REPORT, Book, Event, Side, State
 
-ANNOUNCED = Asked(Event.DIRECTORY, flags=MATCHED)
+ANNOUNCED = announced(0, "AAA")
+RETURNS = drawn_returns(["AAA"], 12)
 SMALL = Limits(200, 100, 2)
 EXAMPLES = 150 if compiled() else 25
 
@@ -93,11 +101,14 @@ streams = st.lists(
     min_size=5, max_size=60,
 )  # fmt: skip
 ruled = st.builds(
-    lambda band, pauses, every, limits: Settings(SMALL, 1, [limits] * 3, band, pauses, every),
+    lambda band, pauses, every, limits: Settings(
+        SMALL, 1, [limits] * 3, band, pauses, every, RETURNS
+    ),
     st.sampled_from([0, 0, 200]), st.booleans(), st.sampled_from([0, 2]),
     st.sampled_from([
         AccountLimits(), AccountLimits(15, 1900, 300, 40, 6000, 30, 50, executions=1),
         AccountLimits(15, 900, 0, 40, 1500, reduce_when_off=True),
+        AccountLimits(position_max=60, var_max=10_000),
     ]),
 )  # fmt: skip
 

@@ -20,6 +20,7 @@ from workers.book import Book, BookOptions
 from workers.enriched import BarOptions, ConsolidatedOptions, MeasureOptions
 from workers.feeds.synthetic import SyntheticOptions, symbols
 from workers.instruments import Names
+from workers.matched import AccountOptions, MatchingOptions
 from workers.records import TOP
 from workers.recovery import ASIDE, CHUNK, Pattern
 from workers.replica import Replica, shape_of
@@ -176,8 +177,13 @@ def test_the_shape_tells_what_a_state_was_made_for(tmp_path):
         shape_of(BOOK, RISK, 16, GROUPS),
         shape_of(BOOK, RISK, 16, {"other": GROUPS["both"]}),
     ]
+    held = MatchingOptions(accounts=[AccountOptions(var_max=1.0)])
+    measured = BookOptions(orders=2048, levels=1024, matching=held)
+    nobody = RiskOptions(scenarios=CsvScenarios(path=str(path)))
+    shapes.append(shape_of(measured, nobody, 16))
     path.write_text(text.replace("0.003", "0.002"))
     shapes.append(shape_of(BOOK, csv, 16))
+    shapes.append(shape_of(measured, nobody, 16))
     assert len({*shapes}) == len(shapes)
     assert shape_of(BOOK, RISK, 16) == shapes[0]
 

@@ -22,6 +22,7 @@ from workers.risk_options import (
     Position,
     RiskOptions,
     SyntheticScenarios,
+    all_scenarios,
     load_scenarios,
     symbols_of,
 )
@@ -319,6 +320,7 @@ def test_scenarios_from_a_file_and_none_for_a_symbol(tmp_path):
     returns = load_scenarios(options)
     assert sorted(returns) == symbols_of(options) == ["AAA", "BBB", "CCC", "ZZZ"]
     assert set(returns["CCC"]) == {1 << 23}
+    assert sorted(all_scenarios(RiskOptions(scenarios=options.scenarios))) == [*returns]
     path.write_text("AAA,CCC\n" + "0.01,-0.02\n" * 100)
     with joint(Risk) as at, pytest.raises(ScenarioError, match="no returns for BBB"):
         stage_of(at, options)
@@ -333,3 +335,14 @@ def test_no_portfolio_at_all():
         assert len(records) == 0
         assert records.dtype.itemsize == RISK.itemsize
         assert at.counters("risk")["not_held"] == 1
+
+
+def test_made_up_scenarios_are_there_for_what_is_held_and_for_what_is_named():
+    named = SyntheticScenarios(days=100, symbols=["ZZZ", "AAA"])
+    options = RiskOptions(portfolios=OPTIONS.portfolios, scenarios=named)
+    found = all_scenarios(options)
+    assert [*found] == ["AAA", "BBB", "CCC", "ZZZ"]
+    alone = all_scenarios(RiskOptions(scenarios=named))
+    assert [*alone] == ["AAA", "ZZZ"]
+    assert (alone["ZZZ"] == found["ZZZ"]).all()
+    assert sorted(load_scenarios(options)) == symbols_of(options)

@@ -2,7 +2,7 @@
 
     | ENGINE header | REPORT x 8 | CHANGE x 8 | rule number of each instrument | RULE x rules |
     | ACCOUNT x accounts | STANDING x accounts x rules | CONDITION x sources |
-    | TICKET of each order | reserve of each level |
+    | TICKET of each order | reserve of each level | what var_block.py has, where it is wanted |
 
 Integers and offsets only: the block may be copied elsewhere between two steps, together with its
 books, and go on from there.
@@ -20,12 +20,11 @@ rests; only entries of EXPIRY are records of their own. TICKET n belongs to the 
 reserve n to level n.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import LINE, offset, record
+from workers.kernels import var_block
+from workers.kernels.engine_settings import Settings
 from workers.kernels.resting import BOOK, Limits
 from workers.records import REPORT
 
@@ -93,7 +92,9 @@ ENGINE = record(
         ("phase", "i8"),
         ("step_outputs", "i8"),
         ("step_changes", "i8"),
-        ("spare", "i8", 5),
+        ("var_at", "i8"),  # var_block.py's
+        ("portfolios", "i8"),  # accounts that are held to a value at risk
+        ("spare", "i8", 3),
         # The order in hand: it trades, then rests or goes. As an event tells it, ...
         ("order", "i8"),
         ("account", "i8"),
@@ -182,7 +183,8 @@ ACCOUNT = record(
         ("messages", "i8"),  # in the window
         ("reduce_when_off", "i8"),  # 1: while `switched`, orders that only reduce are taken
         ("executions", "i8"),  # 1: they are told
-        ("spare", "i8", 2),
+        ("var_max", "i8"),  # money units
+        ("portfolio", "i8"),  # whose value at risk that is
     ]
 )
 STANDING = record(
@@ -238,31 +240,6 @@ assert UNIT_OUTPUTS <= OUTPUTS_STEP
 assert UNIT_CHANGES <= CHANGES_STEP
 
 
-class AccountLimits(NamedTuple):
-    """What orders of an account are held to; 0: no limit."""
-
-    quantity_max: int = 0  # of an order
-    notional_max: int = 0  # price x quantity of an order, price units x lots
-    collar_bps: int = 0  # how far its price may lie from the reference
-    position_max: int = 0  # in each instrument, with all open orders of a side filled
-    credit_max: int = 0  # open orders and positions together, price units x lots
-    messages_max: int = 0  # ORDER and REPLACE_ORDER in `window_ns`
-    window_ns: int = 1_000_000_000
-    reduce_when_off: bool = False  # switched off, it may still send what only reduces a position
-    executions: int = 0  # 1: they are told
-
-
-class Settings(NamedTuple):
-    """How an engine is laid out, and what holds for each instrument that is announced."""
-
-    books: Limits  # real instruments; what `books_limits` adds is not counted here
-    matched: int  # instruments that can be matched
-    accounts: Sequence[AccountLimits] = ()  # of account 0, 1, ...; none: any account, no limits
-    band_bps: int = 0  # trades further from the reference are prevented; 0: none is
-    band_pauses: bool = False
-    auction_every_ns: int = 0  # a call auction's price is told so often; 0: only when it trades
-
-
 def books_limits(settings: Settings) -> Limits:
     """The limits to lay the books out with."""
     books = settings.books
@@ -280,6 +257,7 @@ def _places(settings: Settings) -> dict[str, int]:
         "conditions_at": SOURCES * CONDITION_BYTES,
         "tickets_at": (settings.books.orders + 1) * TICKET_BYTES,
         "reserves_at": (settings.books.levels + 1) * RESERVE.itemsize,
+        "var_at": var_block.bytes_needed(len(settings.measured()), rules, settings.returns),
     }
     place, places = NUMBERS_AT, {}
     for name, size in sizes.items():
@@ -316,6 +294,10 @@ def create(address: int, books: int, settings: Settings) -> None:
         account = at(account_at(address, number), ACCOUNT)
         for name, value in limits._asdict().items():
             account[name] = value
+    for portfolio, number in enumerate(measured := settings.measured()):
+        at(account_at(address, number), ACCOUNT).portfolio = portfolio
+    header.portfolios = len(measured)
+    var_block.create(address + places["var_at"], len(measured), settings.matched, settings.returns)
     assert at(books, BOOK).instruments == books_limits(settings).instruments
     at(books, BOOK).plain = settings.books.instruments
 

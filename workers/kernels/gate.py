@@ -37,6 +37,7 @@ from workers.kernels.engine import (
 from workers.kernels.exposure import worth_of
 from workers.kernels.levels import level_at
 from workers.kernels.resting import BOOK, LEVEL, ORDERS_AT, levels_of
+from workers.kernels.var_limit import judge_var
 from workers.orders import STP_BITS, TIF_MASK, Condition, OrderFlag, Reject, Stp, Tif
 from workers.records import Side, State
 
@@ -73,6 +74,8 @@ def judge(engine, books, left_before, worth_before):
     if header.accounts > 0 and reasons & UNKNOWN_ACCOUNT == 0:
         reach = worst_case(engine, left_before)
         reasons |= judge_limits(engine, reach, left_before * worth_before)
+        if reach > 0 and at(account_at(engine, header.account), ACCOUNT).var_max > 0:
+            reasons |= judge_var(engine, left_before)
         if reach <= 0 and may_still_reduce(engine):
             reasons &= ~SWITCHED_OFF
     return reasons

@@ -28,6 +28,7 @@ from workers.kernels.resting import LEVEL, level_of
 from workers.kernels.telling import report, report_hand
 from workers.kernels.tickets import cancel, find_asked, is_shown, left_of, lift, reduce
 from workers.kernels.triggers import start_sweep
+from workers.kernels.var_limit import adopt
 from workers.orders import REQUEUE, TIF_MASK, Reject, Tif, Why
 from workers.records import MATCHED, Book, Event, State
 
@@ -313,6 +314,8 @@ def announce(engine):
     terms.instrument, terms.state = instrument, TRADING
     terms.band_bps, terms.band_pauses = header.band_bps, header.band_pauses
     assert rule_number(engine, instrument) > 0
+    if header.portfolios > 0:
+        adopt(engine)
 
 
 @kernel
