@@ -14,8 +14,8 @@ from workers.risk_counters import COUNTERS, restand
 CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 # What is known of an instrument. Of those that an account of ours trades TRADED is held since then
-# only, and NO_SCENARIOS cannot be held.
-UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS, TRADED = range(5)
+# only, and NO_SCENARIOS cannot be held. QUOTED: nobody holds it, but its mark is a currency's rate.
+UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS, TRADED, QUOTED = range(6)
 
 DESK = record(
     [

@@ -8,6 +8,7 @@ from ringbuf.panel import Equation
 from ringbuf.record import LINE
 from ringbuf.ring import awaited, next_free, next_unread, room, slot
 from workers import position_board
+from workers.contracts import contract_of, fixed_rates, quotes_of
 from workers.desk import (
     CONVENTION,
     DESK,
@@ -17,6 +18,7 @@ from workers.desk import (
     KNOWN_AT,
     NO_SCENARIOS,
     NOT_HELD,
+    QUOTED,
     TRADED,
     UNSEEN,
     end,
@@ -26,7 +28,7 @@ from workers.desk import (
 from workers.executions import execute, ledger_of, wants
 from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import ledger, position_block, positions, risk_limits, waiting
+from workers.kernels import currencies, ledger, position_block, positions, risk_limits, waiting
 from workers.kernels.position_block import STATE, ancestors
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import PositionBoard
@@ -37,6 +39,7 @@ from workers.risk_options import (
     Portfolio,
     RiskOptions,
     answers_most,
+    cost_of,
     counts_below,
     load_scenarios,
     owners_of,
@@ -77,6 +80,7 @@ class Risk(Stage):
             portfolios=max(len(self.options.portfolios), 1),
             held=max(self._rows(), 1),
             scenarios=max(count, 1),
+            currencies=len(self.options.currencies),
         )
         self.book = lined(position_block.bytes_needed(limits))
         self.waits_at = KNOWN_AT + -(-self.instruments // LINE) * LINE
@@ -90,6 +94,8 @@ class Risk(Stage):
         below, self.parents = counts_below(self.options), parents_of(self.options)
         self.absent = np.array([*below, 0], np.int64)
         position_block.create(self.book.ctypes.data, limits, self.parents)
+        for number, rate in fixed_rates(self.options.currencies).items():
+            currencies.fix(int(position_block.abroad_of(self.book.ctypes.data)), number, *rate)
         self.shown = PositionBoard(self.options, limits.held)
         self.bind(self.links)
         for number in range(len(self.options.portfolios)):
@@ -210,14 +216,29 @@ class Risk(Stage):
             text = f"executions in {symbol} are in no position: {why}"
             self.links.panel.status["message"] = text.encode()[:256]
 
-    def _hold(self, number: int, instrument: int, held: tuple[int, int], scale: int) -> None:
-        """Have a portfolio hold a quantity at a cost, and a ledger of it where it has accounts."""
+    def _hold(
+        self,
+        number: int,
+        instrument: int,
+        held: tuple[int, int],
+        scale: int,
+        rate: float | None = None,
+    ) -> None:
+        """Have a portfolio hold a quantity at a cost, and a ledger of it where it has accounts.
+
+        rate: with one the cost is in the base currency already.
+        """
         book, portfolio = self.book.ctypes.data, self.options.portfolios[number]
         symbol, _ = self.names[instrument]
-        positions.hold(book, number, instrument, *held, scale, self.returns[symbol])
+        returns, contract = self.returns[symbol], self._contract(symbol)
+        is_kept = rate is not None
+        positions.hold(book, number, instrument, *held, scale, returns, contract, is_kept)
         if portfolio.accounts:
             row = position_block.row_of(book, instrument)
             ledger.create(ledger_of(self.desk_at, row, number), self._room(portfolio), *held)
+
+    def _contract(self, symbol: str) -> positions.Contract:
+        return contract_of(symbol, self.options.instruments, self.options.currencies)
 
     def _look_up(self, instrument: int) -> None:
         """Learn the name of an instrument met for the first time; take up positions in it."""
@@ -230,10 +251,15 @@ class Risk(Stage):
         for number, portfolio in enumerate(self.options.portfolios):
             position = portfolio.positions.get(symbol)
             if position is not None:
-                cost = round(position.quantity * position.price * MONEY_SCALE)
-                self._hold(number, instrument, (position.quantity, cost), scale)
+                held = position.quantity, cost_of(self.options, symbol, position)
+                self._hold(number, instrument, held, scale, position.rate)
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
+        currency = quotes_of(self.options.currencies).get(symbol)
+        if currency and self.options.portfolios:
+            book, returns = self.book.ctypes.data, self.returns[symbol]
+            positions.quote(book, currency, instrument, scale, returns, self._contract(symbol))
+            known.what = known.what if known.what == HELD_HERE else QUOTED
         if known.what == HELD_HERE:
             row = int(position_block.row_of(self.book.ctypes.data, instrument))
             self.shown.seat(symbol, row)
@@ -322,9 +348,9 @@ def take(state, writer, address):
 
 @kernel
 def is_held(state, instrument):
-    """Whether anybody holds an instrument."""
+    """Whether anybody holds an instrument, or what is in the currency whose rate it is."""
     what = at(state + KNOWN_AT + int(instrument), KNOWN).what
-    return what in (HELD_HERE, TRADED)
+    return what in (HELD_HERE, TRADED, QUOTED)
 
 
 @kernel

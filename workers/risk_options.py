@@ -8,11 +8,19 @@ import numpy as np
 
 from ringbuf.record import layout_text
 from workers import scenarios as history
-from workers.kernels import position_block
+from workers.contracts import (
+    PLAIN,
+    Currencies,
+    Instruments,
+    contract_of,
+    quotes_of,
+    returns_abroad,
+)
+from workers.kernels import currencies, position_block
 from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
-from workers.records import Measure
+from workers.records import MONEY_SCALE, Measure
 
 CONFLATE_MS_MAX = 86_400_000  # a day
 # The records of its state: a snapshot of others is of no use.
@@ -23,6 +31,7 @@ LAYOUTS = {
     "position": (-1, position_block.POSITION),
     "distribution": (-1, DISTRIBUTION),
     "ledger": (-1, LEDGER),
+    "own": (-1, currencies.OWN),
 }
 
 
@@ -47,7 +56,9 @@ class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What a portfolio holds of an instrument."""
 
     quantity: int  # lots; negative: short
-    price: float  # average price paid, in currency
+    price: float  # average price paid, in the instrument's currency
+    # Base currency for a unit of that, when it was paid; None: as when it is first valued.
+    rate: float | None = None
 
 
 class LimitOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -83,6 +94,9 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     portfolios: list[Portfolio] = []
     scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
+    currency: str = "USD"  # the base currency: in which all is told
+    instruments: Instruments = {}  # by symbol; what is not named is equity in the base currency
+    currencies: Currencies = {}  # by name
     convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
     # Of an instrument's marks only the newest of an interval of event time is taken, when the
     # interval is over; 0: every mark is.
@@ -168,7 +182,8 @@ def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
 
     Where there are accounts, which may trade anything, of all symbols that a file has.
     """
-    wanted = symbols_of(options)
+    quoted = quotes_of(options.currencies) if options.portfolios else {}
+    wanted = sorted({*symbols_of(options), *quoted})
     if isinstance(options.scenarios, CsvScenarios):
         found = history.load(options.scenarios.path, wanted)
     else:
@@ -176,4 +191,23 @@ def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     fixed = history.to_fixed(found.returns)
     column = {symbol: number for number, symbol in enumerate(found.symbols)}
     needed = sorted(column) if owners_of(options) else wanted
-    return {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in needed}
+    rows = {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in needed}
+    return {symbol: in_base(options, symbol, rows) for symbol in needed}
+
+
+def in_base(options: RiskOptions, symbol: str, rows: dict[str, np.ndarray]) -> np.ndarray:
+    """A symbol's returns in the base currency; rows: of all symbols, in their own."""
+    contract = contract_of(symbol, options.instruments, options.currencies)
+    for quoting, number in quotes_of(options.currencies).items():
+        if number == contract.currency:
+            return returns_abroad(rows[symbol], rows[quoting], contract.future, symbol)
+    return rows[symbol]
+
+
+def cost_of(options: RiskOptions, symbol: str, position: Position) -> int:
+    """What a position of the configuration cost, money units: in the base currency where it says
+    at which rate, else in the instrument's own.
+    """
+    multiplier = options.instruments.get(symbol, PLAIN).multiplier
+    money = position.quantity * position.price * MONEY_SCALE * multiplier
+    return round(money if position.rate is None else money * position.rate)

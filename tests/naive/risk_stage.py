@@ -6,8 +6,9 @@ from fractions import Fraction
 import numpy as np
 
 from tests.naive.ledger import Ledger
-from tests.naive.risk import Risk
+from tests.naive.risk_abroad import Abroad
 from workers.kernels.position_block import PRICE_LIMIT
+from workers.kernels.positions import Contract
 from workers.records import (
     EXECUTION,
     LIMIT,
@@ -38,7 +39,11 @@ class NaiveRisk:
         self.options, self.names = options, names
         self.returns = load_scenarios(options)
         days = max((len(row) for row in self.returns.values()), default=0)
-        self.risk = Risk(len(options.portfolios), days, parents_by_name(options))
+        self.risk = Abroad(len(options.portfolios), days, parents_by_name(options))
+        self.currencies = [None, *options.currencies]
+        for number, currency in enumerate(options.currencies.values(), 1):
+            if currency.rate is not None:
+                self.risk.rates[number] = Fraction(str(currency.rate))
         self.met: dict[str, int] = {}  # symbol -> the instrument that was first of that name
         self.marks: dict[int, int] = {}
         self.interval_ns = options.conflate_ms * 1_000_000
@@ -46,6 +51,8 @@ class NaiveRisk:
         self.latest: int | None = None  # interval
         self.standings: dict[tuple[int, Measure], Standing] = {}
         self.ledgers: dict[tuple[int, int], Ledger] = {}  # portfolio, instrument
+        self.filled: set[tuple[int, int]] = set()  # those that an execution is in
+        self.brought: Counter[tuple[int, int]] = Counter()  # by futures in other currencies
         self.missed: Counter[int] = Counter()  # executions that are in no position
         self.records: list[bytes] = []
 
@@ -57,9 +64,10 @@ class NaiveRisk:
             if owner is not None:
                 self.execute(owner, execution, index)
             return
-        self.turn_over(top)
         instrument, bid, ask = int(top["instrument"]), int(top["bid"]), int(top["ask"])
-        if top["kind"] != Book.TOP or not self.holds(instrument):
+        held = top["kind"] == Book.TOP and self.holds(instrument)
+        self.turn_over(top)
+        if not held:
             return
         good = bid > 0 and ask > 0 and max(bid, ask) <= PRICE_LIMIT
         good &= not top["state"] & (Mark.STALE | Mark.CROSSED | Mark.BARRED)
@@ -88,7 +96,8 @@ class NaiveRisk:
     def mark_all(self, top: np.ndarray) -> int:
         """Take what waits, and tell what this record caused."""
         waited, self.waiting = self.waiting, {}
-        for instrument, one in waited.items():
+        rows = list(self.risk.scales)  # as they were first held, or quoted
+        for instrument, one in sorted(waited.items(), key=lambda one: rows.index(one[0])):
             bid, ask = int(one["bid"]), int(one["ask"])
             self.marks[instrument] = bid + ask
             assert self.risk.mark(instrument, bid, ask)
@@ -104,36 +113,47 @@ class NaiveRisk:
         """The portfolio whose account it is of, which holds the instrument from here on."""
         portfolios, instrument = self.options.portfolios, int(execution["instrument"])
         owners = [n for n, p in enumerate(portfolios) if execution["account"] in p.accounts]
-        symbol, scale = self.names[instrument]
+        symbol, _ = self.names[instrument]
         for owner in owners:
             self.holds(instrument)
             if symbol in self.returns and (owner, instrument) not in self.ledgers:
                 fifo = portfolios[owner].accounting == "fifo"
-                made = self.ledgers[owner, instrument] = Ledger(
-                    portfolios[owner].lots if fifo else None
-                )
-                held = self.risk.portfolios[owner].get(instrument, (0, 0))
-                if held[0]:
-                    made.open(*held)
-                self.risk.hold(owner, instrument, *held, scale, self.returns[symbol])
+                lots = portfolios[owner].lots if fifo else None
+                self.ledgers[owner, instrument] = Ledger(lots)
+                if instrument not in self.risk.portfolios[owner]:
+                    self.hold(owner, instrument, 0, 0)
         return owners[0] if owners else None
 
     def execute(self, owner: int, execution: np.ndarray, index: int) -> None:
         """Have an execution be in a portfolio's position."""
         instrument = int(execution["instrument"])
         _, scale = self.names[instrument]
-        mine = self.ledgers.get((owner, instrument))
-        if mine is None:
+        key = owner, instrument
+        mine = self.ledgers.get(key)
+        if mine is None or self.risk.rate(instrument) is None:
             self.missed[owner] += 1
         else:
+            contract, rate = self.risk.contracts[instrument], self.risk.rate(instrument)
+            apart = contract.currency > 0 and contract.future
+            self.risk.convert(key)
+            if key not in self.filled:
+                quantity, cost = self.risk.portfolios[owner][instrument]
+                if quantity:
+                    mine.open(quantity, self.risk.own.get(key, cost))
+                self.filled.add(key)
             quantity = int(execution["quantity"]) * (1 if execution["side"] == Side.BID else -1)
-            amount = round(Fraction(quantity * int(execution["price"]) * MONEY_SCALE, scale))
-            mine.fill(quantity, amount)
-            row = self.risk.returns[instrument]
-            self.risk.hold(owner, instrument, mine.quantity, mine.cost, scale, row)
+            lot = Fraction(MONEY_SCALE * contract.multiplier, scale * contract.over)
+            own = round(quantity * int(execution["price"]) * lot)
+            amount = round(own * rate)
+            before = mine.realised
+            mine.fill(quantity, own if apart else amount)
+            if apart:
+                self.brought[key] += round((mine.realised - before) * rate)
+            self.hold(owner, instrument, mine.quantity, mine.cost, kept=True)
             self.write(
                 POSITION_RECORD, execution, instrument, owner, index, kind=3, amount=amount,
-                quantity=mine.quantity, cost=mine.cost, realised=mine.realised,
+                quantity=mine.quantity, cost=round(mine.cost * rate) if apart else mine.cost,
+                realised=self.realised_of(key),
             )  # fmt: skip
             index += 1
         for number in range(len(self.options.portfolios)):
@@ -143,7 +163,30 @@ class NaiveRisk:
     def realised(self, number: int) -> int:
         """What executions have brought a portfolio and those below it."""
         family = self.risk.family(number)
-        return sum(mine.realised for (owner, _), mine in self.ledgers.items() if owner in family)
+        return sum(self.realised_of(key) for key in self.ledgers if key[0] in family)
+
+    def realised_of(self, key: tuple[int, int]) -> int:
+        """By one position, in the base currency."""
+        contract = self.risk.contracts[key[1]]
+        apart = contract.currency > 0 and contract.future
+        return self.brought[key] if apart else self.ledgers[key].realised
+
+    def contract(self, symbol: str) -> Contract:
+        """What a lot is."""
+        options = self.options.instruments.get(symbol)
+        if options is None:
+            return Contract()
+        exact = Fraction(str(options.multiplier))
+        known = options.currency in self.options.currencies
+        number = self.currencies.index(options.currency) if known else 0
+        return Contract(exact.numerator, exact.denominator, number, options.kind == "future")
+
+    def hold(
+        self, number: int, instrument: int, quantity: int, cost: int, kept: bool = False
+    ) -> None:
+        symbol, scale = self.names[instrument]
+        returns, contract = self.returns[symbol], self.contract(symbol)
+        self.risk.hold(number, instrument, quantity, cost, scale, returns, contract, kept)
 
     def end(self) -> None:
         """Nothing follows: take what waits, which only the board shows."""
@@ -160,10 +203,17 @@ class NaiveRisk:
             for number, portfolio in enumerate(self.options.portfolios):
                 position = portfolio.positions.get(symbol)
                 if position:
-                    cost = round(position.quantity * position.price * MONEY_SCALE)
-                    returns = self.returns[symbol]
-                    self.risk.hold(number, instrument, position.quantity, cost, scale, returns)
-        return any(instrument in held for held in self.risk.portfolios)
+                    contract = self.contract(symbol)
+                    cost = position.quantity * position.price * MONEY_SCALE
+                    cost *= contract.multiplier / contract.over
+                    kept = position.rate is not None
+                    cost = round(cost * position.rate if kept else cost)
+                    self.hold(number, instrument, position.quantity, cost, kept)
+            for currency, terms in enumerate(self.options.currencies.values(), 1):
+                if terms.symbol == symbol and self.options.portfolios:
+                    self.risk.quote(currency, instrument, scale)
+        held = any(instrument in held for held in self.risk.portfolios)
+        return held or instrument in self.risk.quoted
 
     def answer(self, top: np.ndarray, instrument: int, number: int, index: int) -> int:
         """One record, and one for each limit that is stood to in another way; the next index."""
@@ -195,7 +245,11 @@ class NaiveRisk:
 
     def doubtful(self, number: int) -> int:
         """Positions without a mark: what is held of symbols whose first instrument has none."""
-        marked = {symbol for symbol, instrument in self.met.items() if instrument in self.marks}
+        marked = {
+            symbol
+            for symbol, instrument in self.met.items()
+            if instrument in self.marks and self.contract(symbol).currency in self.risk.rates
+        }
         family = self.risk.family(number)
         portfolios = [self.options.portfolios[each] for each in family]
         waiting = sum(symbol not in marked for each in portfolios for symbol in each.positions)
@@ -205,7 +259,7 @@ class NaiveRisk:
             if owner in family and not self.is_given(owner, instrument)
         ]
         missed = sum(self.missed[each] for each in family)
-        return waiting + missed + sum(instrument not in self.marks for instrument in traded)
+        return waiting + missed + sum(not self.risk.is_priced(each) for each in traded)
 
     def is_given(self, owner: int, instrument: int) -> bool:
         """Whether a portfolio holds an instrument from the start."""

@@ -70,6 +70,16 @@ def create(address: int, room: int, quantity: int = 0, cost: int = 0) -> None:
 
 
 @kernel
+def restate(address, cost):
+    """What was held from the start cost so much, as is known by now; before any fill."""
+    book = at(address, LEDGER)
+    assert book.fills == 0
+    book.cost = cost
+    if book.lots > 0:
+        at(lot_at(address, 0), LOT).cost = cost
+
+
+@kernel
 def bears(address, quantity, amount):
     """Whether a fill can be taken without any sum leaving its bounds."""
     book = at(address, LEDGER)
