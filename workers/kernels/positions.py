@@ -298,11 +298,10 @@ def mark(state, instrument, bid, ask):
         return False
     header.marks += 1
     at(held_of(state, row), HELD).mark = bid + ask
-    if valuing.is_priced(state, row):
-        valuing.revalue_all(state, row)
-        valuing.settle(state, row)
     if header.abroad_at > 0:
-        valuing.take_rate(state, row)
+        valuing.take_abroad(state, row)
+    else:
+        valuing.take_mark(state, row)
     return True
 
 

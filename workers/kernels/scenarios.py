@@ -134,13 +134,7 @@ def move(distribution, returns, delta):
     """
     header = at(distribution, DISTRIBUTION)
     vector = vector_of(distribution)
-    follow(distribution, shift(vector, returns, header.scenarios, delta, header.threshold))
-
-
-@kernel
-def follow(distribution, below):
-    """Measure again after the profits moved; below: how many are below the threshold now."""
-    header = at(distribution, DISTRIBUTION)
+    below = shift(vector, returns, header.scenarios, delta, header.threshold)
     if below < header.needed or refresh(distribution) != below:
         rebuild(distribution)
         header.rebuilds += 1

@@ -57,14 +57,15 @@ def value_of(state, row, quantity):
 
 
 @kernel
-def revalue_all(state, row):
-    """Value all positions in a row's instrument at its mark; what a bound forbids is stuck."""
+def take_mark(state, row):
+    """Value all positions at a row's new mark where everything is in the base currency."""
     header = at(state, STATE)
     for portfolio in range(header.portfolios):
         held = at(position_of(state, row, portfolio), POSITION).highest_mark > 0
-        if held and not revalue(state, row, portfolio):
+        if held and not revalue_here(state, row, portfolio):
             header.saturated += 1
             stick(state, row, portfolio)
+    settle(state, row)
 
 
 @kernel
@@ -73,6 +74,8 @@ def revalue(state, row, portfolio):
 
     What the distributions are to get for it waits for `settle`.
     """
+    if currencies.currency_of(abroad_of(state), row) == 0:
+        return revalue_here(state, row, portfolio)
     held = at(held_of(state, row), HELD)
     position = at(position_of(state, row, portfolio), POSITION)
     if held.mark > position.highest_mark:
@@ -87,10 +90,33 @@ def revalue(state, row, portfolio):
     if not currencies.is_kept(abroad_of(state), row, portfolio):
         if not recost(state, row, portfolio):
             return False
+    enter(state, row, portfolio, value, exposure)
+    return True
+
+
+@kernel
+def revalue_here(state, row, portfolio):
+    """The same of what is in the base currency."""
+    held = at(held_of(state, row), HELD)
+    position = at(position_of(state, row, portfolio), POSITION)
+    if held.mark > position.highest_mark:
+        return False
+    value = nearest(position.quantity * held.mark * held.multiplier, held.divisor)
+    exposure = nearest(value, EXPOSURE_UNIT)
+    gross = (abs(exposure) - abs(position.exposure)) * held.weight
+    if not has_room(state, portfolio, gross):
+        return False
+    enter(state, row, portfolio, value, exposure)
+    return True
+
+
+@kernel
+def enter(state, row, portfolio, value, exposure):
+    """A position has another value from here on."""
+    position = at(position_of(state, row, portfolio), POSITION)
     carry(state, row, portfolio, value, exposure)
     position.value, position.exposure = value, exposure
     position.valued, position.stuck = 1, 0
-    return True
 
 
 @kernel
@@ -190,6 +216,26 @@ def settle(state, row):
 
 
 @kernel
+def take_abroad(state, row):
+    """As `take_mark` where there are other currencies: the mark may be the rate of one."""
+    if is_priced(state, row):
+        revalue_all(state, row)
+        settle(state, row)
+    take_rate(state, row)
+
+
+@kernel
+def revalue_all(state, row):
+    """Value all positions in a row's instrument at its mark; what a bound forbids is stuck."""
+    header = at(state, STATE)
+    for portfolio in range(header.portfolios):
+        held = at(position_of(state, row, portfolio), POSITION).highest_mark > 0
+        if held and not revalue(state, row, portfolio):
+            header.saturated += 1
+            stick(state, row, portfolio)
+
+
+@kernel
 def take_rate(state, row):
     """Where a row's mark is a currency's rate: value all positions in that currency anew."""
     header, abroad = at(state, STATE), abroad_of(state)
@@ -205,7 +251,7 @@ def take_rate(state, row):
                 shift_all(state, each)
     for portfolio in range(header.portfolios):
         if currencies.is_concerned(abroad, row, portfolio):
-            measure(distribution_of(state, portfolio))
+            scenarios.move(distribution_of(state, portfolio), returns_of(state, row), 0)
 
 
 @kernel
@@ -219,12 +265,3 @@ def shift_all(state, row):
             count = at(distribution, DISTRIBUTION).scenarios
             scenarios.shift(vector, returns, count, book.pending, 0)
             book.pending = 0
-
-
-@kernel
-def measure(distribution):
-    """Measure profits that were shifted."""
-    header = at(distribution, DISTRIBUTION)
-    vector = scenarios.vector_of(distribution)
-    below = scenarios.count_below(vector, header.scenarios, header.threshold)
-    scenarios.follow(distribution, below)

@@ -106,10 +106,12 @@ def what_if(state, portfolio, instrument, quantity, address):
     if not fits(state, row, portfolio, quantity):
         return BEYOND
     exposure, is_within = exposure_of(state, row, portfolio, quantity)
+    if not is_within:
+        return BEYOND
     position = at(position_of(state, row, portfolio), POSITION)
     more = exposure - position.exposure
     gross = (abs(exposure) - abs(position.exposure)) * at(held_of(state, row), HELD).weight
-    if not is_within or not has_room(state, portfolio, gross):
+    if not has_room(state, portfolio, gross):
         return BEYOND
     return foresee_all(state, row, portfolio, more, address)
 
