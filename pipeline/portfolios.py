@@ -52,7 +52,8 @@ def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:
         where = f"risk.portfolios[{number}]"
         if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
             problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
-        if not (portfolio.positions or portfolio.accounts) and portfolio.name not in parents:
+        given = portfolio.positions or portfolio.accounts or options.lines
+        if not given and portfolio.name not in parents:
             problems.append(
                 f"{where}.positions: {portfolio.name!r} has none, and is no portfolio's parent; "
                 "give one"

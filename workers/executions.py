@@ -100,14 +100,29 @@ def miss(state, portfolio):
 @kernel
 def book(state, portfolio, execution):
     """Enter an execution in its ledger and the position; False where it is too large."""
+    desk = at(state, DESK)
+    row, quantity = row_of(desk.positions, execution.instrument), signed(execution)
+    own, is_told = position_changes.amount_of(desk.positions, row, quantity, int(execution.price))
+    return is_told and enter(state, portfolio, row, quantity, own)
+
+
+@kernel
+def signed(execution):
+    """Lots, below 0: sold, or short."""
+    if execution.side == BID:
+        return int(execution.quantity)
+    return -int(execution.quantity)
+
+
+@kernel
+def enter(state, portfolio, row, quantity, own):
+    """Enter what was bought, below 0: sold, for an amount in the instrument's currency."""
     desk, tally = at(state, DESK), at(at(state, DESK).counters, COUNTERS)
-    row = row_of(desk.positions, execution.instrument)
-    quantity = int(execution.quantity)
-    if execution.side != BID:
-        quantity = -quantity
+    if quantity == 0:
+        return False
     mine = ledger_of(state, row, portfolio)
-    amount, base, is_told = amounts_of(state, row, portfolio, quantity, int(execution.price))
-    if quantity == 0 or not is_told or not ledger.bears(mine, quantity, amount):
+    amount, base, is_told = amounts_of(state, row, portfolio, own)
+    if not is_told or not ledger.bears(mine, quantity, amount):
         return False
     lines = at(mine, LEDGER)
     held, more = int(lines.quantity) + quantity, abs(amount) + abs(int(lines.cost))
@@ -125,18 +140,17 @@ def book(state, portfolio, execution):
 
 
 @kernel
-def amounts_of(state, row, portfolio, quantity, price):
+def amounts_of(state, row, portfolio, amount):
     """What an execution cost as its ledger keeps it, and in the base currency, money units; whether
     both can be told: what is in another currency cannot before that has a rate.
     """
     book_at = at(state, DESK).positions
-    amount, is_told = position_changes.amount_of(book_at, row, quantity, price)
     abroad = abroad_of(book_at)
-    if not is_told or currencies.currency_of(abroad, row) == 0:
-        return amount, amount, is_told
+    if currencies.currency_of(abroad, row) == 0:
+        return int(amount), int(amount), True
     base, is_told = currencies.in_base(abroad, row, amount)
     if not is_told or at(currencies.foreign_of(abroad, row), FOREIGN).future:
-        return amount, base, is_told
+        return int(amount), base, is_told
     if not currencies.is_kept(abroad, row, portfolio) and not recost(book_at, row, portfolio):
         return 0, 0, False
     mine = ledger_of(state, row, portfolio)

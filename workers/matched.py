@@ -38,6 +38,7 @@ from workers.records import EVENT, LEVEL, TOP, TRADE, Event
 from workers.records import Book as Kind
 
 EVENT_WORDS, TOP_WORDS = EVENT.itemsize // 8, TOP.itemsize // 8
+HOLDING_EVENT = int(Event.HOLDING)
 ANSWERS_WORDS = 2  # cause and time, which the engine leaves to us
 TRADES_STEP = 3  # at most, of those records; each may be followed by flows and bars
 FIRST, LAST = int(Kind.ACCEPTED), int(Kind.AUCTION)
@@ -135,7 +136,7 @@ def at_work(state):
 @kernel
 def concerned(keeper, event):
     """Whether an event is for matching: what clients want, or of an instrument that is matched."""
-    if keeper.engine == 0:
+    if keeper.engine == 0 or event.kind == HOLDING_EVENT:
         return False
     return matching.concerns(keeper.engine, event) or matching.is_matched(
         keeper.engine, event.instrument

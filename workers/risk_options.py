@@ -101,6 +101,9 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     # Of an instrument's marks only the newest of an interval of event time is taken, when the
     # interval is over; 0: every mark is.
     conflate_ms: int = 0
+    # Lines of a feed of orders say what portfolios hold, or trade elsewhere, in all instruments
+    # that there are scenarios for.
+    lines: bool = False
     check_s: float | None = None  # a live check of one portfolio so often; None: none
 
     def __post_init__(self) -> None:
@@ -133,10 +136,15 @@ def owners_of(options: RiskOptions) -> list[int]:
     return [found.get(account, -1) for account in range(max(found, default=-1) + 1)]
 
 
+def keeps_books(options: RiskOptions) -> bool:
+    """Whether positions change but by their marks, in instruments that nobody was said to hold."""
+    return bool(options.portfolios) and (options.lines or bool(owners_of(options)))
+
+
 def records_most(options: RiskOptions) -> int:
     """How many records one book record can give."""
     most = answers_most(options)
-    if not owners_of(options):
+    if not keeps_books(options):
         return most
     return 1 + most * (2 if options.conflate_ms else 1)  # what waited, then the execution's own
 
@@ -180,7 +188,7 @@ def shape_of(options: RiskOptions) -> str:
 def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing.
 
-    Where there are accounts, which may trade anything, of all symbols that a file has.
+    Where there are accounts or lines, which may trade anything, of all symbols that a file has.
     """
     quoted = quotes_of(options.currencies) if options.portfolios else {}
     wanted = sorted({*symbols_of(options), *quoted})
@@ -190,7 +198,7 @@ def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
         found = history.synthetic(wanted, options.scenarios.days, options.scenarios.seed)
     fixed = history.to_fixed(found.returns)
     column = {symbol: number for number, symbol in enumerate(found.symbols)}
-    needed = sorted(column) if owners_of(options) else wanted
+    needed = sorted(column) if keeps_books(options) else wanted
     rows = {symbol: np.ascontiguousarray(fixed[:, column[symbol]]) for symbol in needed}
     return {symbol: in_base(options, symbol, rows) for symbol in needed}
 

@@ -80,6 +80,16 @@ def restate(address, cost):
 
 
 @kernel
+def reset(address, quantity, cost):
+    """So much is held, whatever was known before, and cost so much; what is realised stays."""
+    book = at(address, LEDGER)
+    book.quantity, book.cost = quantity, cost
+    book.first = book.lots = book.fills = 0
+    if book.room > 0 and quantity != 0:
+        append(address, quantity, cost)
+
+
+@kernel
 def bears(address, quantity, amount):
     """Whether a fill can be taken without any sum leaving its bounds."""
     book = at(address, LEDGER)
