@@ -311,7 +311,7 @@ def test_the_lines_of_the_documentation(read):
     found = read(*lines_)
     assert found.trouble == ""
     assert {json.loads(one[one.index("{") :])["do"] for one in lines_} == {
-        "list", "state", "order", "replace", "cancel", "cancel_all", "switch",
+        "list", "state", "order", "replace", "cancel", "cancel_all", "switch", "position", "trade",
     }  # fmt: skip
 
 
