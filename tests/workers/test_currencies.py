@@ -1,5 +1,6 @@
 """Positions in other currencies are what fractions make of them, after every mark and rate."""
 
+import hashlib
 from fractions import Fraction
 
 import numpy as np
@@ -272,3 +273,23 @@ def test_a_rate_needs_a_price_scale_that_is_within_the_bounds():
     abroad = int(position_block.abroad_of(state.address))
     currency = at(currencies.currency_at(abroad, EUR), CURRENCY)
     assert (int(currency.rate), int(currency.divisor)) == (0, 200)
+
+
+def test_the_same_marks_give_the_same_bytes_compiled_or_not():
+    draw = np.random.Generator(np.random.Philox(key=4)).bit_generator.random_raw
+    returns = ((draw(6 * 130) >> np.uint64(43)).astype(np.int32) - 2**20).reshape(6, 130)
+    kinds = [IN_EURO, Contract(50, 1, EUR, True), Contract(1, 100, JPY), Contract(7, 1, GBP)]
+    state = new_state(130, returns, (1, -1), 2)
+    for instrument, contract in enumerate(kinds):
+        for portfolio in range(2):
+            quantity, kept = int(draw() % 2000) - 1000, bool(draw() % 2)
+            terms = SCALES[instrument], returns[instrument], contract, kept
+            state.hold(portfolio, instrument, quantity, 10 * quantity, *terms)
+    for _ in range(80):
+        instrument = int(draw() % 6)
+        mid = SCALES[instrument] * 9 // 10 + 1 + int(draw() % (SCALES[instrument] // 5 + 1))
+        state.mark(instrument, mid, mid + 1)
+    assert positions.counters(state.address)["saturated"] == 0
+    assert [int(positions.unvalued(state.address, number)) for number in range(2)] == [0, 0]
+    digest = hashlib.blake2b(state.memory.tobytes(), digest_size=8).hexdigest()
+    assert digest == "49e54fff28a91ed1"
