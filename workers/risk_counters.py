@@ -20,7 +20,7 @@ COUNTERS = record(
         ("refused", "i8"),  # a price beyond every bound
         ("executions", "i8"),  # that are in a position
         ("holdings", "i8"),  # told from outside, that are in a position
-        ("not_ours", "i8"),  # of accounts that no portfolio has
+        ("not_ours", "i8"),  # of accounts that no portfolio has, or of no portfolio
         ("astray", "i8"),  # in instruments without scenarios: in no position
         ("unbooked", "i8"),  # beyond every bound: in no position
         ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses

@@ -137,10 +137,16 @@ def go_over(stage, instrument: int, symbol: str) -> bool:
 def asks_about(state, address):
     """True (and asked for) where Python has not looked at a HOLDING record yet."""
     desk, holding = at(state, DESK), at(address, HOLDING)
-    if desk.ready == holding.sequence:
+    if desk.ready == holding.sequence or not is_ours(state, holding):
         return False
     desk.asks, desk.asks_for, desk.asks_at = holding.instrument, -1, address
     return True
+
+
+@kernel
+def is_ours(state, holding):
+    """Whether there is such a portfolio: a log may be of a configuration that had more."""
+    return 0 <= holding.portfolio < at(state, DESK).portfolios
 
 
 @kernel
@@ -149,6 +155,9 @@ def take_holding(state, writer, address, index):
     desk, holding = at(state, DESK), at(address, HOLDING)
     tally = at(desk.counters, COUNTERS)
     portfolio, instrument = int(holding.portfolio), int(holding.instrument)
+    if not is_ours(state, holding):
+        tally.not_ours += 1
+        return index
     if at(state + KNOWN_AT + instrument, KNOWN).what == NO_SCENARIOS:
         tally.astray += 1
         desk.astray = instrument + 1

@@ -214,6 +214,11 @@ def test_what_is_beyond_every_bound_is_in_no_position():
     assert (counters["unbooked"], counters["holdings"]) == (2, 0)
 
 
+def test_a_log_of_more_portfolios_than_there_are():
+    _, counters, _ = run(HELD, told(2, A_TOLD, 1, 1.0), told(-1, A_TOLD, 1, 1.0), top(A, 1.0))
+    assert (counters["not_ours"], counters["marks"]) == (2, 1)
+
+
 def test_lines_are_passed_by_where_none_are_wanted():
     options = msgspec.structs.replace(HELD, lines=False)
     _, counters, _ = run(options, told(1, A_TOLD, 1, 1.0), top(A, 1.0))
