@@ -139,7 +139,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     @property
     def setting(self) -> Setting:
         """What decides what ingest itself has to say in the log."""
-        return Setting(self.day, self.reference)
+        named = [portfolio.name for portfolio in self.risk.portfolios if self.risk.lines]
+        return Setting(self.day, self.reference, tuple(named))
 
 
 def load(path: str | Path) -> Config:
@@ -359,7 +360,9 @@ def _matching_faults(config: Config) -> list[str]:
     problems = [
         f"feeds[{number}]: brings orders, and nothing here matches them; add [book.matching]"
         for number, feed in enumerate(config.feeds)
-        if isinstance(feed, OrdersOptions | FlowOptions) and config.book.matching is None
+        if isinstance(feed, OrdersOptions | FlowOptions)
+        and config.book.matching is None
+        and not (isinstance(feed, OrdersOptions) and config.risk.lines)
     ]
     most = 2 * outputs_max(config.book, len(config.consolidated))
     if SMALLEST_RING <= config.rings.book < most:  # a smaller one is refused in any case

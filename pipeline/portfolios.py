@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.contracts import contract_faults
 from pipeline.shape import near
+from workers.contracts import PLAIN
 from workers.records import MONEY_SCALE, Standing
 from workers.risk_options import LimitOptions, Portfolio, RiskOptions, answers_most, records_most
 from workers.sinks.tables import MEASURES, STANDINGS
@@ -45,11 +47,13 @@ def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:
     if not problems:
         problems += _parent_faults(portfolios)
     problems += _account_faults(portfolios)
+    problems += contract_faults(options)
     for number, portfolio in enumerate(portfolios):
         where = f"risk.portfolios[{number}]"
         if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
             problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
-        if not (portfolio.positions or portfolio.accounts) and portfolio.name not in parents:
+        given = portfolio.positions or portfolio.accounts or options.lines
+        if not given and portfolio.name not in parents:
             problems.append(
                 f"{where}.positions: {portfolio.name!r} has none, and is no portfolio's parent; "
                 "give one"
@@ -58,7 +62,8 @@ def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:
         if not 1 <= portfolio.lots <= LOTS_MAX:
             problems.append(f"{where}.lots: {portfolio.lots}; give 1 to {LOTS_MAX:,}")
         for symbol, position in portfolio.positions.items():
-            if not abs(position.quantity * position.price) <= COST_MAX:
+            multiplier = options.instruments.get(symbol, PLAIN).multiplier
+            if not abs(position.quantity * position.price * multiplier) <= COST_MAX:
                 problems.append(
                     f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
                     f"amount; give at most {COST_MAX:,} altogether"

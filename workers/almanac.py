@@ -35,6 +35,7 @@ class Setting(NamedTuple):
 
     day: DayOptions | None = None
     reference: ReferenceOptions | None = None
+    portfolios: tuple[str, ...] = ()  # that lines may tell of
 
 
 class Almanac:

@@ -18,7 +18,7 @@ from workers.keeper import (
 from workers.kernels import consolidated, orderbook
 from workers.kernels.checksum import agrees
 from workers.kernels.orderbook import BOOK, Outcome
-from workers.records import LEVEL, LOT_DECIMALS, TOP, TRADE, Event, Flag, Mark, Side, State
+from workers.records import HOLDING, LEVEL, LOT_DECIMALS, TOP, TRADE, Event, Flag, Mark, Side, State
 from workers.records import Book as Kind
 
 SHOW_EVERY = 1 << 16  # events of a backlog, some 10 ms, between two looks at rows that are due
@@ -139,6 +139,19 @@ def inform(state, writer, event):
             announce(state, event)
     elif kind == Event.CHECK:
         check(state, writer, event)
+    elif kind == Event.HOLDING:
+        pass_holding(state, writer, event)
+
+
+@kernel
+def pass_holding(state, writer, event):
+    """Pass on what is told of a position: no book changes."""
+    record_ = at(answer(state, writer, event), HOLDING)
+    record_.portfolio, record_.price, record_.quantity = event.order, event.price, event.quantity
+    record_.spare, record_.kind = 0, Kind.HOLDING
+    record_.side, record_.state = event.side, event["flags"]
+    send(state, writer)
+    at(at(state, KEEPER).counters, COUNTERS).holdings += 1
 
 
 @kernel

@@ -14,8 +14,9 @@ from workers.risk_counters import COUNTERS, restand
 CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 # What is known of an instrument. Of those that an account of ours trades TRADED is held since then
-# only, and NO_SCENARIOS cannot be held.
-UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS, TRADED = range(5)
+# only, and NO_SCENARIOS cannot be held. QUOTED: nobody holds it, but its mark is a currency's rate.
+# TOLD: nobody has a book of it, it stands for another of its symbol.
+UNSEEN, HELD_HERE, NOT_HELD, NO_SCENARIOS, TRADED, QUOTED, TOLD = range(7)
 
 DESK = record(
     [
@@ -39,6 +40,11 @@ DESK = record(
         ("ledger_size", "i8"),  # bytes of one
         ("asks_for", "i8"),  # the portfolio that is to hold `asks`, -1: it was met first
         ("amount", "i8"),  # of the execution in hand, money units
+        ("lines", "i8"),  # 1: what HOLDING records tell is taken
+        ("asks_at", "i8"),  # address of the HOLDING record that Python must look at, 0: none
+        ("ready", "i8"),  # sequence of the one that it has looked at
+        ("own", "i8"),  # what that cost, money units of its currency
+        ("is_told", "i8"),  # 0: it is beyond every bound
         ("astray", "i8"),  # 1 + the instrument of the newest execution that is in no position
     ]
 )

@@ -11,22 +11,26 @@ from ringbuf.record import record
 from ringbuf.ring import claim, publish
 from workers import portfolio_board, position_board
 from workers.desk import ABSENT, ABSENT_SIZE, DESK, KNOWN, KNOWN_AT, NO_SCENARIOS, judge, tell
-from workers.kernels import ledger, position_changes
+from workers.kernels import currencies, ledger, position_changes
+from workers.kernels.currencies import FOREIGN, OWN
 from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import (
     PORTFOLIO,
     POSITION,
     STATE,
+    abroad_of,
     is_above,
     portfolio_of,
     position_of,
     row_of,
 )
+from workers.kernels.valuing import recost
 from workers.records import EXECUTION, POSITION_RECORD, TOP, Kept, Side
 from workers.risk_counters import COUNTERS
 
 OWNER = record([("portfolio", "i8")])  # of an account, -1: none
 OWNER_SIZE = OWNER.itemsize
+ROUNDING = 2  # money units
 BID, POSITION_KIND = int(Side.BID), int(Kept.POSITION)
 
 
@@ -96,29 +100,101 @@ def miss(state, portfolio):
 @kernel
 def book(state, portfolio, execution):
     """Enter an execution in its ledger and the position; False where it is too large."""
+    desk = at(state, DESK)
+    row, quantity = row_of(desk.positions, execution.instrument), signed(execution)
+    own, is_told = position_changes.amount_of(desk.positions, row, quantity, int(execution.price))
+    return is_told and enter(state, portfolio, row, quantity, own)
+
+
+@kernel
+def signed(execution):
+    """Lots, below 0: sold, or short."""
+    if execution.side == BID:
+        return int(execution.quantity)
+    return -int(execution.quantity)
+
+
+@kernel
+def enter(state, portfolio, row, quantity, own):
+    """Enter what was bought, below 0: sold, for an amount in the instrument's currency."""
     desk, tally = at(state, DESK), at(at(state, DESK).counters, COUNTERS)
-    row = row_of(desk.positions, execution.instrument)
-    quantity = int(execution.quantity)
-    if execution.side != BID:
-        quantity = -quantity
+    if quantity == 0:
+        return False
     mine = ledger_of(state, row, portfolio)
-    amount, is_told = position_changes.amount_of(
-        desk.positions, row, quantity, int(execution.price)
-    )
-    if quantity == 0 or not is_told or not ledger.bears(mine, quantity, amount):
+    amount, base, is_told = amounts_of(state, row, portfolio, own)
+    if not is_told or not ledger.bears(mine, quantity, amount):
         return False
     lines = at(mine, LEDGER)
     held, more = int(lines.quantity) + quantity, abs(amount) + abs(int(lines.cost))
-    if not position_changes.can_take(desk.positions, row, portfolio, held, more):
+    most, is_told = at_most(desk.positions, row, portfolio, more)
+    if not is_told or not position_changes.can_take(desk.positions, row, portfolio, held, most):
         return False
     realised, merged = int(lines.realised), int(lines.merged)
     ledger.fill(mine, quantity, amount)
-    position_changes.realise(desk.positions, portfolio, lines.realised - realised)
+    bring(desk.positions, row, portfolio, int(lines.realised) - realised)
     position_changes.change(desk.positions, row, portfolio, int(lines.quantity), int(lines.cost))
     tally.merged += lines.merged - merged
     tally.saturated = at(desk.positions, STATE).saturated
-    desk.amount = amount
+    desk.amount = base
     return True
+
+
+@kernel
+def amounts_of(state, row, portfolio, amount):
+    """What an execution cost as its ledger keeps it, and in the base currency, money units; whether
+    both can be told: what is in another currency cannot before that has a rate.
+    """
+    book_at = at(state, DESK).positions
+    abroad = abroad_of(book_at)
+    if currencies.currency_of(abroad, row) == 0:
+        return int(amount), int(amount), True
+    base, is_told = currencies.in_base(abroad, row, amount)
+    if not is_told or at(currencies.foreign_of(abroad, row), FOREIGN).future:
+        return int(amount), base, is_told
+    if not currencies.is_kept(abroad, row, portfolio) and not recost(book_at, row, portfolio):
+        return 0, 0, False
+    mine = ledger_of(state, row, portfolio)
+    if at(mine, LEDGER).fills == 0:  # what was held at the start is in the base currency by now
+        ledger.restate(mine, int(at(position_of(book_at, row, portfolio), POSITION).cost))
+    return base, base, True
+
+
+@kernel
+def told(book_at, row, portfolio, amount):
+    """An amount of a ledger in the base currency, and whether it can be told."""
+    abroad = abroad_of(book_at)
+    if currencies.is_kept(abroad, row, portfolio):
+        return int(amount), True
+    return currencies.in_base(abroad, row, amount)
+
+
+@kernel
+def at_most(book_at, row, portfolio, amount):
+    """The same, where it is a sum, whose parts may be rounded otherwise."""
+    base, is_told = told(book_at, row, portfolio, amount)
+    if not currencies.is_kept(abroad_of(book_at), row, portfolio):
+        base += ROUNDING
+    return base, is_told
+
+
+@kernel
+def bring(book_at, row, portfolio, amount):
+    """Have a portfolio have realised so much more, as its ledger has it."""
+    base, _ = told(book_at, row, portfolio, amount)
+    position_changes.realise(book_at, portfolio, base)
+    abroad = abroad_of(book_at)
+    if not currencies.is_kept(abroad, row, portfolio):
+        at(currencies.own_of(abroad, row, portfolio), OWN).realised += base
+
+
+@kernel
+def figures_of(book_at, row, portfolio, mine):
+    """(cost, realised) of a position with a ledger, in the base currency."""
+    abroad, lines = abroad_of(book_at), at(mine, LEDGER)
+    if currencies.is_kept(abroad, row, portfolio):
+        return int(lines.cost), int(lines.realised)
+    own = at(currencies.own_of(abroad, row, portfolio), OWN)
+    return int(at(position_of(book_at, row, portfolio), POSITION).cost), int(own.realised)
 
 
 @kernel
@@ -126,11 +202,12 @@ def tell_position(state, writer, execution, portfolio, index):
     """Publish what a position is now; return the next index."""
     desk = at(state, DESK)
     row = row_of(desk.positions, execution.instrument)
-    lines = at(ledger_of(state, row, portfolio), LEDGER)
+    mine = ledger_of(state, row, portfolio)
+    cost, realised = figures_of(desk.positions, row, portfolio, mine)
     record_ = at(claim(writer, desk.target), POSITION_RECORD)
     record_.cause, record_.time_ns = execution.sequence, execution.time_ns
-    record_.quantity, record_.cost = lines.quantity, lines.cost
-    record_.realised, record_.amount = lines.realised, desk.amount
+    record_.quantity, record_.cost = at(mine, LEDGER).quantity, cost
+    record_.realised, record_.amount = realised, desk.amount
     record_.instrument, record_.portfolio = execution.instrument, portfolio
     record_.index, record_.kind = index, POSITION_KIND
     publish(writer, desk.target, desk.timing.born, desk.timing.now)

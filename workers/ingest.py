@@ -10,6 +10,7 @@ from workers.almanac import Almanac, Setting
 from workers.feeds.feed import EQUATIONS as FEED_EQUATIONS
 from workers.feeds.feed import FEED_COUNTERS, Feed
 from workers.feeds.journal import JournalFeed
+from workers.feeds.order_lines import OrdersFeed
 from workers.feeds.registry import FeedOptions, build
 from workers.instruments import INSTRUMENT, announced, describe
 from workers.merge import COUNTERS, KNOWN, MERGE, SOURCE, Pace, Reason
@@ -66,6 +67,9 @@ class Ingest(Stage):
         self.feeds: list[Feed] = [
             build(source, self._counters_of(number)) for number, source in enumerate(sources)
         ]
+        for feed in self.feeds:
+            if isinstance(feed, OrdersFeed):
+                feed.portfolios = {name: each for each, name in enumerate(setting.portfolios)}
         self.numbers: dict[tuple[int, int, str], int] = {}
         self.draining = False
         self.told = ""  # trouble of a live source

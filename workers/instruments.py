@@ -6,7 +6,7 @@ import numpy as np
 
 from ringbuf.board import Board
 from ringbuf.record import slot_record
-from workers.records import LOT_DECIMALS, MATCHED, Event
+from workers.records import LOT_DECIMALS, MATCHED, NAMED, Event
 
 SYMBOL_BYTES = 24
 
@@ -17,7 +17,7 @@ INSTRUMENT = slot_record(
         ("lot_scale", "i8"),  # lots in one unit
         ("tick", "i8"),  # price units; 0: not known
         ("source", "i2"),
-        ("matched", "i2"),  # 1: orders of clients are matched here
+        ("matched", "i2"),  # MATCHED: orders of clients are matched here; NAMED: it has no book
         ("code", "i4"),  # the source's own number for it; 0 where only the log is left to tell
     ]
 )
@@ -45,7 +45,7 @@ def describe(row: np.ndarray, event: np.ndarray) -> None:
     """Fill a row with what a DIRECTORY event tells; row: one INSTRUMENT record, shape (1,)."""
     row["symbol"], row["price_scale"] = announced(event).encode(), event["quantity"]
     row["lot_scale"] = 10 ** (int(event["flags"]) >> LOT_DECIMALS)
-    row["matched"] = int(event["flags"]) & MATCHED != 0
+    row["matched"] = int(event["flags"]) & (MATCHED | NAMED)
 
 
 class Unit(NamedTuple):

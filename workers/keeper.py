@@ -60,6 +60,7 @@ COUNTERS = record(
         *((name, "i8") for name in REPORTS),
         ("depths", "i8"),
         ("executions", "i8"),  # at its place behind `accepted` as its kind is behind that of those
+        ("holdings", "i8"),
         ("snapshots", "i8"),  # whole books that were shown
         *((name, "i8") for name in REASONS),  # an order may be refused for several
         *COUNTED,
@@ -73,6 +74,7 @@ GIVEN = (
     *REPORTS,
     "depths",
     "executions",
+    "holdings",
 )
 
 KEEPER = record(

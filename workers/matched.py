@@ -12,6 +12,7 @@ from ringbuf.atomics import at, copy_words
 from ringbuf.jit import kernel
 from workers import answers
 from workers.beside import enrich_trade, pass_time
+from workers.contracts import PLAIN
 from workers.keeper import (
     COUNTERS,
     KEEPER,
@@ -35,6 +36,7 @@ from workers.risk_options import RiskOptions, all_scenarios
 from workers.scenarios import ScenarioError
 
 EVENT_WORDS, TOP_WORDS = EVENT.itemsize // 8, TOP.itemsize // 8
+HOLDING_EVENT = int(Event.HOLDING)
 ANSWERS_WORDS = 2  # cause and time, which the engine leaves to us
 TRADES_STEP = 3  # at most, of those records; each may be followed by flows and bars
 VAR_MIN, VAR_MAX = 1 / MONEY_SCALE, 10**12  # currency
@@ -122,8 +124,20 @@ class MatchingOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def announceable(risk: RiskOptions) -> dict[str, np.ndarray]:
-    """The scenarios of all symbols that an instrument can have; ScenarioError for none."""
-    found = var_block.usable(all_scenarios(risk))
+    """The scenarios of all symbols that an instrument can have; ScenarioError for none.
+
+    What has a multiplier or is in another currency is measured by the risk stage only: the engine
+    knows neither, so an order in it is refused (VAR_UNKNOWN).
+    """
+    every, of = all_scenarios(risk).items(), risk.instruments
+    ours = [(1.0, None), (1.0, risk.currency)]
+    found = var_block.usable(
+        {
+            name: row
+            for name, row in every
+            if (of.get(name, PLAIN).multiplier, of.get(name, PLAIN).currency) in ours
+        }
+    )
     if not found:
         raise ScenarioError(
             f"risk.scenarios: no symbol of 1 to {SYMBOL_BYTES} ASCII characters has returns: "
@@ -151,7 +165,7 @@ def at_work(state):
 @kernel
 def concerned(keeper, event):
     """Whether an event is for matching: what clients want, or of an instrument that is matched."""
-    if keeper.engine == 0:
+    if keeper.engine == 0 or event.kind == HOLDING_EVENT:
         return False
     return matching.concerns(keeper.engine, event) or matching.is_matched(
         keeper.engine, event.instrument

@@ -76,7 +76,7 @@ def rows_of(options: RiskOptions) -> list[tuple[int, str]]:
     parents = parents_of(options)
     for number, portfolio in enumerate(options.portfolios):
         for each in (number, *ancestors(parents, number)):
-            spare[each] |= bool(portfolio.accounts)
+            spare[each] |= bool(portfolio.accounts) or options.lines
     below = symbols_below(options)
     return [
         (number, symbol)

@@ -67,6 +67,8 @@ class Event(IntEnum):
     #             (Tif.GTD), flags = Condition
     SWITCH = 26  # orders of an account (other; -1: of all) are refused from here on (flags = 1),
     #             or taken again (0)
+    HOLDING = 27  # what a portfolio holds, or traded elsewhere: order = its number, price,
+    #             quantity, side (BID: long, or bought), flags = Telling
 
 
 class Flag(IntEnum):
@@ -80,7 +82,15 @@ class Flag(IntEnum):
 
 
 MATCHED = 1  # in a DIRECTORY's flags: orders of clients are matched here, in a book of our own
+NAMED = 2  # in the same: only HOLDINGs tell of it; it has no book, and is another's of that symbol
 LOT_DECIMALS = 4  # a DIRECTORY's flags from this bit on: a lot is 10 ** -n of a unit
+
+
+class Telling(IntEnum):
+    """What a HOLDING says of a position."""
+
+    TRADE = 0  # it changes by so much
+    POSITION = 1  # it is so much, whatever was known before
 
 
 class Doubt(IntEnum):
@@ -162,6 +172,7 @@ class Book(IntEnum):
     AUCTION = 17  # what a call auction would trade now, or trades: an AUCTION record
     DEPTH = 18  # a level of a whole book that is shown, best first, bids before asks
     EXECUTION = 19  # whose a FILL was, of accounts that have it told: behind the FILLs of a trade
+    HOLDING = 20  # what is told of a portfolio's position: a HOLDING record; state = Telling
 
 
 _ANSWERS = [
@@ -304,6 +315,16 @@ EXECUTION = slot_record(
         *_TAGS,  # side: of the order; state: Liquidity
     ]
 )
+HOLDING = slot_record(
+    [
+        *_ANSWERS,
+        ("portfolio", "i8"),
+        ("price", "i8"),  # the average that was paid, or the trade's, and so
+        ("quantity", "i8"),
+        ("spare", "i8"),
+        *_TAGS,  # side: BID where it is held long, or was bought
+    ]
+)
 AUCTION = slot_record(
     [
         *_ANSWERS,
@@ -338,6 +359,7 @@ BOOK_RING = {
     "auction": (int(Book.AUCTION), AUCTION),
     "depth": (int(Book.DEPTH), WHOLE),
     "execution": (int(Book.EXECUTION), EXECUTION),
+    "holding": (int(Book.HOLDING), HOLDING),
 }
 RISK_RING = {
     "risk": (int(Kept.RISK), RISK),

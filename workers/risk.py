@@ -8,6 +8,7 @@ from ringbuf.panel import Equation
 from ringbuf.record import LINE
 from ringbuf.ring import awaited, next_free, next_unread, room, slot
 from workers import position_board
+from workers.contracts import contract_of, fixed_rates, quotes_of
 from workers.desk import (
     CONVENTION,
     DESK,
@@ -17,6 +18,7 @@ from workers.desk import (
     KNOWN_AT,
     NO_SCENARIOS,
     NOT_HELD,
+    QUOTED,
     TRADED,
     UNSEEN,
     end,
@@ -26,7 +28,7 @@ from workers.desk import (
 from workers.executions import execute, ledger_of, wants
 from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import ledger, position_block, positions, risk_limits, waiting
+from workers.kernels import currencies, ledger, position_block, positions, risk_limits, waiting
 from workers.kernels.position_block import STATE, ancestors
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import PositionBoard
@@ -37,7 +39,9 @@ from workers.risk_options import (
     Portfolio,
     RiskOptions,
     answers_most,
+    cost_of,
     counts_below,
+    keeps_books,
     load_scenarios,
     owners_of,
     parents_of,
@@ -46,6 +50,7 @@ from workers.risk_options import (
 from workers.risk_rehearsal import rehearse
 from workers.risk_sampled import RiskSample
 from workers.stage import TURN_RECORDS, Links, Stage
+from workers.tellings import asks_about, go_over, prepare, take_holding
 
 
 class Risk(Stage):
@@ -70,13 +75,14 @@ class Risk(Stage):
 
     def open(self) -> None:
         """Load the scenarios and lay out empty portfolios; positions join as they are announced."""
-        self.returns = load_scenarios(self.options)
+        self.returns, self.books = load_scenarios(self.options), keeps_books(self.options)
         count = max((len(row) for row in self.returns.values()), default=0)
         limits = position_block.Limits(
             instruments=self.instruments,
             portfolios=max(len(self.options.portfolios), 1),
             held=max(self._rows(), 1),
             scenarios=max(count, 1),
+            currencies=len(self.options.currencies),
         )
         self.book = lined(position_block.bytes_needed(limits))
         self.waits_at = KNOWN_AT + -(-self.instruments // LINE) * LINE
@@ -85,11 +91,13 @@ class Risk(Stage):
         self.owners = np.array([*owners_of(self.options), -1], np.int64)
         rooms = [self._room(portfolio) for portfolio in self.options.portfolios]
         self.ledger_size = ledger.bytes_needed(max(rooms, default=0))
-        places = limits.held * limits.portfolios if len(self.owners) > 1 else 0
+        places = limits.held * limits.portfolios if self.books else 0
         self.ledgers = lined(max(places, 1) * self.ledger_size)
         below, self.parents = counts_below(self.options), parents_of(self.options)
         self.absent = np.array([*below, 0], np.int64)
         position_block.create(self.book.ctypes.data, limits, self.parents)
+        for number, rate in fixed_rates(self.options.currencies).items():
+            currencies.fix(int(position_block.abroad_of(self.book.ctypes.data)), number, *rate)
         self.shown = PositionBoard(self.options, limits.held)
         self.bind(self.links)
         for number in range(len(self.options.portfolios)):
@@ -105,12 +113,15 @@ class Risk(Stage):
     def _rows(self) -> int:
         """How many instruments may be held; accounts may trade a symbol in a second source, too."""
         count = len(self.returns)
-        return min(2 * count, self.instruments) if owners_of(self.options) else count
+        return min(2 * count, self.instruments) if self.books else count
 
-    @staticmethod
-    def _room(portfolio: Portfolio) -> int:
+    def _has_ledgers(self, portfolio: Portfolio) -> bool:
+        return bool(portfolio.accounts) or self.options.lines
+
+    def _room(self, portfolio: Portfolio) -> int:
         """How many lots a ledger of a portfolio keeps apart."""
-        return portfolio.lots if portfolio.accounts and portfolio.accounting == "fifo" else 0
+        fifo = self._has_ledgers(portfolio) and portfolio.accounting == "fifo"
+        return portfolio.lots if fifo else 0
 
     def _begin(self, number: int, unvalued: int, count: int) -> None:
         """Set a portfolio's limits, and show it without any figures."""
@@ -137,6 +148,7 @@ class Risk(Stage):
         desk.portfolios, desk.instruments = len(self.options.portfolios), self.instruments
         desk.absent, desk.most = self.absent.ctypes.data, records_most(self.options)
         desk.accounts, desk.accounts_count = self.owners.ctypes.data, len(self.owners) - 1
+        desk.lines = int(self.options.lines and bool(self.options.portfolios))
         desk.ledgers, desk.ledger_size = self.ledgers.ctypes.data, self.ledger_size
         desk.waits = self.desk_at + self.waits_at
         desk.interval_ns = self.options.conflate_ms * 1_000_000
@@ -158,7 +170,7 @@ class Risk(Stage):
             "absent": self.absent.view(np.uint8),
             "shown": self.shown.table,
         }
-        return parts | ({"ledgers": self.ledgers} if len(self.owners) > 1 else {})
+        return parts | ({"ledgers": self.ledgers} if self.books else {})
 
     def turn(self, patience: int) -> int:
         """Take what has arrived; ends when the book ring has ended."""
@@ -183,20 +195,28 @@ class Risk(Stage):
     def _answer(self, instrument: int, portfolio: int) -> None:
         """Do what the kernels cannot: learn an instrument, or have a portfolio hold it."""
         known = at(self.desk_at + KNOWN_AT + instrument, KNOWN)
-        if known.what == UNSEEN:
-            self._look_up(instrument)
+        if at(self.desk_at, DESK).asks_at:
+            prepare(self)
+        elif known.what == UNSEEN:
+            self.look_up(instrument)
         elif portfolio >= 0:
-            symbol, scale = self.names[instrument]
-            header = at(int(at(self.desk_at, DESK).positions), STATE)
-            is_new = position_block.row_of(self.book.ctypes.data, instrument) < 0
-            if symbol not in self.returns or (is_new and header.rows == header.held):
+            if not self.take_up(portfolio, instrument):
                 known.what = NO_SCENARIOS
             else:
-                self._hold(portfolio, instrument, (0, 0), scale)
-                row = int(position_block.row_of(self.book.ctypes.data, instrument))
-                for each in (portfolio, *ancestors(self.parents, portfolio)):
-                    self.shown.add(each, symbol, row)
                 known.what = HELD_HERE if known.what == HELD_HERE else TRADED
+
+    def take_up(self, portfolio: int, instrument: int) -> bool:
+        """Have a portfolio hold an instrument, none of it yet; False where that cannot be."""
+        symbol, scale = self.names[instrument]
+        header = at(int(at(self.desk_at, DESK).positions), STATE)
+        is_new = position_block.row_of(self.book.ctypes.data, instrument) < 0
+        if symbol not in self.returns or (is_new and header.rows == header.held):
+            return False
+        self._hold(portfolio, instrument, (0, 0), scale)
+        row = int(position_block.row_of(self.book.ctypes.data, instrument))
+        for each in (portfolio, *ancestors(self.parents, portfolio)):
+            self.shown.add(each, symbol, row)
+        return True
 
     def _warn(self) -> None:
         """Say which executions are in no position."""
@@ -210,30 +230,51 @@ class Risk(Stage):
             text = f"executions in {symbol} are in no position: {why}"
             self.links.panel.status["message"] = text.encode()[:256]
 
-    def _hold(self, number: int, instrument: int, held: tuple[int, int], scale: int) -> None:
-        """Have a portfolio hold a quantity at a cost, and a ledger of it where it has accounts."""
+    def _hold(
+        self,
+        number: int,
+        instrument: int,
+        held: tuple[int, int],
+        scale: int,
+        rate: float | None = None,
+    ) -> None:
+        """Have a portfolio hold a quantity at a cost, and a ledger of it where it has accounts.
+
+        rate: with one the cost is in the base currency already.
+        """
         book, portfolio = self.book.ctypes.data, self.options.portfolios[number]
         symbol, _ = self.names[instrument]
-        positions.hold(book, number, instrument, *held, scale, self.returns[symbol])
-        if portfolio.accounts:
+        returns, contract = self.returns[symbol], self._contract(symbol)
+        is_kept = rate is not None
+        positions.hold(book, number, instrument, *held, scale, returns, contract, is_kept)
+        if self._has_ledgers(portfolio):
             row = position_block.row_of(book, instrument)
             ledger.create(ledger_of(self.desk_at, row, number), self._room(portfolio), *held)
 
-    def _look_up(self, instrument: int) -> None:
+    def _contract(self, symbol: str) -> positions.Contract:
+        return contract_of(symbol, self.options.instruments, self.options.currencies)
+
+    def look_up(self, instrument: int) -> None:
         """Learn the name of an instrument met for the first time; take up positions in it."""
         symbol, scale = self.names[instrument]
         known = at(self.desk_at + KNOWN_AT + instrument, KNOWN)
         known.what = NOT_HELD
         if symbol in self.met:  # from another source: the position is in the first alone
+            known.what = HELD_HERE if go_over(self, instrument, symbol) else NOT_HELD
             return
         self.met.add(symbol)
         for number, portfolio in enumerate(self.options.portfolios):
             position = portfolio.positions.get(symbol)
             if position is not None:
-                cost = round(position.quantity * position.price * MONEY_SCALE)
-                self._hold(number, instrument, (position.quantity, cost), scale)
+                held = position.quantity, cost_of(self.options, symbol, position)
+                self._hold(number, instrument, held, scale, position.rate)
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
+        currency = quotes_of(self.options.currencies).get(symbol)
+        if currency and self.options.portfolios:
+            book, returns = self.book.ctypes.data, self.returns[symbol]
+            positions.quote(book, currency, instrument, scale, returns, self._contract(symbol))
+            known.what = known.what if known.what == HELD_HERE else QUOTED
         if known.what == HELD_HERE:
             row = int(position_block.row_of(self.book.ctypes.data, instrument))
             self.shown.seat(symbol, row)
@@ -277,12 +318,14 @@ def turn(state, reader, writer, limit, patience):
 
 @kernel
 def is_unseen(state, address):
-    """True (and asked for) when a top record is of an instrument met for the first time, or an
-    execution of one that its portfolio does not hold yet.
+    """True (and asked for) when a top record is of an instrument met for the first time, an
+    execution of one that its portfolio does not hold yet, or anything told of a position.
     """
     desk, top = at(state, DESK), at(address, TOP)
     if top.kind == Kind.EXECUTION and desk.accounts_count > 0:
         return wants(state, at(address, EXECUTION))
+    if top.kind == Kind.HOLDING and desk.lines > 0:
+        return asks_about(state, address)
     if top.kind != Kind.TOP or at(state + KNOWN_AT + int(top.instrument), KNOWN).what != UNSEEN:
         return False
     desk.asks = top.instrument
@@ -299,6 +342,8 @@ def take(state, writer, address):
     given = turn_over(state, writer, top)
     if top.kind == Kind.EXECUTION and desk.accounts_count > 0:
         return execute(state, writer, address, given)
+    if top.kind == Kind.HOLDING and desk.lines > 0:
+        return take_holding(state, writer, address, given)
     if top.kind != Kind.TOP:
         tally.passed_by += 1
     elif not is_held(state, top.instrument):
@@ -322,9 +367,9 @@ def take(state, writer, address):
 
 @kernel
 def is_held(state, instrument):
-    """Whether anybody holds an instrument."""
+    """Whether anybody holds an instrument, or what is in the currency whose rate it is."""
     what = at(state + KNOWN_AT + int(instrument), KNOWN).what
-    return what in (HELD_HERE, TRADED)
+    return what in (HELD_HERE, TRADED, QUOTED)
 
 
 @kernel

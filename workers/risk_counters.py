@@ -19,7 +19,8 @@ COUNTERS = record(
         ("one_sided", "i8"),  # no bid or no ask: the mark before stays
         ("refused", "i8"),  # a price beyond every bound
         ("executions", "i8"),  # that are in a position
-        ("not_ours", "i8"),  # of accounts that no portfolio has
+        ("holdings", "i8"),  # told from outside, that are in a position
+        ("not_ours", "i8"),  # of accounts that no portfolio has, or of no portfolio
         ("astray", "i8"),  # in instruments without scenarios: in no position
         ("unbooked", "i8"),  # beyond every bound: in no position
         ("passed_by", "i8"),  # records of other kinds: levels, trades, statuses
@@ -40,7 +41,7 @@ COUNTERS = record(
 # What becomes of a record.
 FATES = (
     "marks", "unchanged", "skipped", "waiting", "not_held", "one_sided", "refused", "untrusted",
-    "executions", "not_ours", "astray", "unbooked", "passed_by",
+    "executions", "holdings", "not_ours", "astray", "unbooked", "passed_by",
 )  # fmt: skip
 
 

@@ -8,11 +8,19 @@ import numpy as np
 
 from ringbuf.record import layout_text
 from workers import scenarios as history
-from workers.kernels import position_block
+from workers.contracts import (
+    PLAIN,
+    Currencies,
+    Instruments,
+    contract_of,
+    quotes_of,
+    returns_abroad,
+)
+from workers.kernels import currencies, position_block
 from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
-from workers.records import Measure
+from workers.records import MONEY_SCALE, Measure
 
 CONFLATE_MS_MAX = 86_400_000  # a day
 # The records of its state: a snapshot of others is of no use.
@@ -23,6 +31,7 @@ LAYOUTS = {
     "position": (-1, position_block.POSITION),
     "distribution": (-1, DISTRIBUTION),
     "ledger": (-1, LEDGER),
+    "own": (-1, currencies.OWN),
 }
 
 
@@ -48,7 +57,9 @@ class Position(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What a portfolio holds of an instrument."""
 
     quantity: int  # lots; negative: short
-    price: float  # average price paid, in currency
+    price: float  # average price paid, in the instrument's currency
+    # Base currency for a unit of that, when it was paid; None: as when it is first valued.
+    rate: float | None = None
 
 
 class LimitOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -84,10 +95,16 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     portfolios: list[Portfolio] = []
     scenarios: CsvScenarios | SyntheticScenarios = msgspec.field(default_factory=SyntheticScenarios)
+    currency: str = "USD"  # the base currency: in which all is told
+    instruments: Instruments = {}  # by symbol; what is not named is equity in the base currency
+    currencies: Currencies = {}  # by name
     convention: Literal["k-th worst, split atom"] = "k-th worst, split atom"
     # Of an instrument's marks only the newest of an interval of event time is taken, when the
     # interval is over; 0: every mark is.
     conflate_ms: int = 0
+    # Lines of a feed of orders say what portfolios hold, or trade elsewhere, in all instruments
+    # that there are scenarios for.
+    lines: bool = False
     check_s: float | None = None  # a live check of one portfolio so often; None: none
 
     def __post_init__(self) -> None:
@@ -120,10 +137,15 @@ def owners_of(options: RiskOptions) -> list[int]:
     return [found.get(account, -1) for account in range(max(found, default=-1) + 1)]
 
 
+def keeps_books(options: RiskOptions) -> bool:
+    """Whether positions change but by their marks, in instruments that nobody was said to hold."""
+    return bool(options.portfolios) and (options.lines or bool(owners_of(options)))
+
+
 def records_most(options: RiskOptions) -> int:
     """How many records one book record can give."""
     most = answers_most(options)
-    if not owners_of(options):
+    if not keeps_books(options):
         return most
     return 1 + most * (2 if options.conflate_ms else 1)  # what waited, then the execution's own
 
@@ -175,19 +197,40 @@ def scenarios_digest(options: RiskOptions) -> str:
 def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     """Fixed-point returns by symbol, for all symbols held; ScenarioError where one is missing.
 
-    Where there are accounts, which may trade anything, of all symbols that a file has.
+    Where there are accounts or lines, which may trade anything, of all symbols that a file has.
     """
-    returns = all_scenarios(options)
-    needed = sorted(returns) if owners_of(options) else symbols_of(options)
-    return {symbol: returns[symbol] for symbol in needed}
+    rows = all_scenarios(options)
+    needed = sorted(rows) if keeps_books(options) else symbols_of(options)
+    return {symbol: in_base(options, symbol, rows) for symbol in needed}
 
 
 def all_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
-    """Fixed-point returns of all symbols that have some, int32 [days] each; errors as above."""
-    wanted, of = symbols_of(options), options.scenarios
+    """Fixed-point returns of all symbols that have some, int32 [days] each, in their own
+    currencies; errors as above.
+    """
+    quoted = quotes_of(options.currencies) if options.portfolios else {}
+    wanted, of = sorted({*symbols_of(options), *quoted}), options.scenarios
     if isinstance(of, CsvScenarios):
         found = history.load(of.path, wanted)
     else:
         found = history.synthetic(sorted({*wanted, *of.symbols}), of.days, of.seed)
     columns = np.ascontiguousarray(history.to_fixed(found.returns).T)
     return dict(zip(found.symbols, columns, strict=True))
+
+
+def in_base(options: RiskOptions, symbol: str, rows: dict[str, np.ndarray]) -> np.ndarray:
+    """A symbol's returns in the base currency; rows: of all symbols, in their own."""
+    contract = contract_of(symbol, options.instruments, options.currencies)
+    for quoting, number in quotes_of(options.currencies).items():
+        if number == contract.currency:
+            return returns_abroad(rows[symbol], rows[quoting], contract.future, symbol)
+    return rows[symbol]
+
+
+def cost_of(options: RiskOptions, symbol: str, position: Position) -> int:
+    """What a position of the configuration cost, money units: in the base currency where it says
+    at which rate, else in the instrument's own.
+    """
+    multiplier = options.instruments.get(symbol, PLAIN).multiplier
+    money = position.quantity * position.price * MONEY_SCALE * multiplier
+    return round(money if position.rate is None else money * position.rate)

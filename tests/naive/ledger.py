@@ -40,6 +40,10 @@ class Ledger:
             return
         self.open(quantity, amount)
 
+    def reset(self, quantity, cost):
+        """So much is held; what is realised stays."""
+        self.lots = [(quantity, cost)] if quantity else []
+
     def open(self, quantity, amount):
         if len(self.lots) == self.room:
             before, paid = self.lots.pop()

@@ -40,6 +40,8 @@ class Books:
 
     def fold(self, message: Message) -> Outcome:
         kind = message.kind
+        if kind == Event.HOLDING:
+            return Outcome.IGNORED
         if not Event.ADD <= kind <= Event.TERMS:  # what is for matching is no book's
             return Outcome.BAD_KIND
         if kind >= Event.TRADE and kind not in (Event.SET, Event.CLEAR, Event.MODIFY):

@@ -20,6 +20,7 @@ from workers.records import (
     BAR_FLOW,
     CONSOLIDATED,
     FLOW,
+    HOLDING,
     LEVEL,
     QUOTE,
     TOP,
@@ -162,6 +163,12 @@ class NaiveBook:
             self.counts["fresh"] += 1
             self.wanted.add(instrument)
             self.top(Book.STATUS)
+        elif kind == Event.HOLDING:
+            event = self.event
+            self.answer(
+                HOLDING, kind=Book.HOLDING, portfolio=event["order"], price=event["price"],
+                quantity=event["quantity"], side=event["side"], state=event["flags"],
+            )  # fmt: skip
         elif kind == Event.CHECK:
             texts = {Checksum.KRAKEN: self.kraken, Checksum.OKX: self.okx}
             text = texts[Checksum(flags)](message) if flags in texts else None

@@ -159,6 +159,24 @@ def test_what_would_leave_the_bounds_is_not_borne():
     assert not ledger.bears(book.address, 1, MONEY_LIMIT)
 
 
+@pytest.mark.parametrize("room", [None, 3])
+def test_a_statement_replaces_what_is_held_and_leaves_what_is_realised(room):
+    book = Book(room)
+    book.fill(10, 100)
+    book.fill(10, 300)
+    book.fill(-5, -100)
+    realised = book.realised
+    ledger.reset(book.address, -7, -70)
+    assert (book.quantity, book.cost, book.realised) == (-7, -70, realised)
+    assert book.circle == ([] if room is None else [(-7, -70)])
+    ledger.restate(book.address, -77)  # it was in another currency
+    assert (book.cost, book.circle) == (-77, [] if room is None else [(-7, -77)])
+    book.fill(7, 80)
+    assert (book.quantity, book.cost, book.realised) == (0, 0, realised - 3)
+    ledger.reset(book.address, 0, 0)
+    assert (book.lots, book.realised) == (0, realised - 3)
+
+
 def test_ledgers_lie_on_whole_lines():
     assert [ledger.bytes_needed(room) for room in (0, 1, 4, 5)] == [64, 128, 128, 192]
     with pytest.raises(AssertionError):

@@ -17,7 +17,17 @@ from workers.feeds.order_lines import OrdersFeed, OrdersOptions
 from workers.instruments import announced
 from workers.kernels.feed_counters import FEED_COUNTERS
 from workers.orders import REQUEUE, STP_BITS, Condition, OrderFlag, Stp, Tif
-from workers.records import EVENT, LOT_DECIMALS, MATCHED, Event, Side, State, empty
+from workers.records import (
+    EVENT,
+    LOT_DECIMALS,
+    MATCHED,
+    NAMED,
+    Event,
+    Side,
+    State,
+    Telling,
+    empty,
+)
 
 LIST = '{"do": "list", "symbol": "ACME"}'
 BUY = {"do": "order", "symbol": "ACME", "id": 1, "account": 0, "side": "buy", "quantity": 100}
@@ -37,6 +47,7 @@ class Read:
     def __init__(self, path, limit: int = SEVERAL) -> None:
         counters, buffer = empty(FEED_COUNTERS, 1), empty(EVENT, SEVERAL)
         feed, parts = OrdersFeed(OrdersOptions(path=str(path)), counters.ctypes.data), []
+        feed.portfolios = {"firm": 0, "desk": 1}
         feed.open()
         while not feed.finished:
             count = feed.fill(buffer.ctypes.data, limit)
@@ -300,8 +311,59 @@ def test_the_lines_of_the_documentation(read):
     found = read(*lines_)
     assert found.trouble == ""
     assert {json.loads(one[one.index("{") :])["do"] for one in lines_} == {
-        "list", "state", "order", "replace", "cancel", "cancel_all", "switch",
+        "list", "state", "order", "replace", "cancel", "cancel_all", "switch", "position", "trade",
     }  # fmt: skip
+
+
+HOLD = {"do": "position", "portfolio": "desk", "symbol": "AAPL", "quantity": 100, "price": 9.99}
+
+
+def test_what_a_portfolio_holds_or_traded_elsewhere(read):
+    found = read(
+        LIST,
+        line(HOLD),
+        line(HOLD, do="trade", quantity=-40, price="10.12345678"),
+        line(HOLD, portfolio="firm", symbol="ACME", quantity=0),
+        line(HOLD, do="trade", symbol="ACME", quantity=7),
+    )
+    _, named, *told = found.events
+    assert (named["kind"], named["flags"], announced(named)) == (Event.DIRECTORY, NAMED, "AAPL")
+    assert (named["instrument"], named["quantity"]) == (1, 10**8)
+    fields = ("kind", "instrument", "order", "price", "quantity", "side", "flags")
+    assert [tuple(event[name] for name in fields) for event in told] == [
+        (Event.HOLDING, 1, 1, 999_000_000, 100, Side.BID, Telling.POSITION),
+        (Event.HOLDING, 1, 1, 1_012_345_678, 40, Side.ASK, Telling.TRADE),
+        (Event.HOLDING, 0, 0, 999, 0, Side.BID, Telling.POSITION),
+        (Event.HOLDING, 0, 1, 999, 7, Side.BID, Telling.TRADE),
+    ]
+    assert found.trouble == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"portfolio": "dsk"}, "there is no portfolio 'dsk' that lines may tell of (desk, firm)"),
+        ({"do": "trade", "quantity": 0}, "a trade of 0 is none"),
+        ({"price": 1e-9}, "price = 1E-9 is no whole number of 1/100000000"),
+        ({"price": -1}, "price = -1 is no whole number"),
+        ({"quantity": 1.5}, "Expected `int`"),
+        ({"symbol": "A B"}, "Expected `str` matching regex"),
+        ({"price": None}, "Object missing required field"),
+    ],
+)
+def test_one_line_for_what_cannot_be_held(read, fields, what):
+    found = read(line(HOLD, **fields), LIST, line(HOLD, symbol="ACME"))
+    assert found.rows("kind")[-2:] == [(Event.DIRECTORY,), (Event.HOLDING,)]
+    assert len(found.events) == 2
+    assert found.count("bad_values") == 1
+    assert f"message 1: {what}" in found.trouble
+
+
+def test_a_symbol_with_a_position_can_neither_be_listed_nor_traded(read):
+    found = read(line(HOLD, symbol="ACME"), LIST, line(), line(HOLD, symbol="ACME"))
+    assert found.rows("kind") == [(Event.DIRECTORY,), (Event.HOLDING,), (Event.HOLDING,)]
+    assert "message 2: symbol 'ACME' has a position already; list it before that" in found.trouble
+    assert found.count("bad_values") == 2
 
 
 def test_an_empty_file(read):

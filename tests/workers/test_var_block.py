@@ -42,7 +42,7 @@ def test_a_row_has_the_terms_that_a_position_would_be_held_with(block, scale):
     state = var_block.positions_of(block.address)
     assert position_block.row_of(state, 4) == 0
     assert position_block.row_of(state, 3) == -1
-    terms = positions.terms_of(at(state, STATE), scale, RETURNS["BBB"])
+    terms = positions.terms_of(at(state, STATE), scale, RETURNS["BBB"], positions.SHARE)
     held = at(position_block.held_of(state, 0), HELD)
     assert (held.multiplier, held.divisor, held.weight) == terms[:3]
     assert held.reach == positions.reach_of(terms)

@@ -7,6 +7,10 @@
     {"do": "order", "symbol": "ACME", "id": 2, "account": 1, "side": "sell", "quantity": 40}
     {"do": "replace", "symbol": "ACME", "id": 1, "account": 0, "quantity": 50, "price": 9.99}
     {"do": "cancel", "symbol": "ACME", "id": 1, "account": 0}
+    {"do": "position", "portfolio": "desk", "symbol": "ACME", "quantity": 100, "price": 9.99}
+
+A position, or a trade that was made elsewhere, may be in any symbol: one that is not listed here is
+announced as NAMED, and is of the instrument of that symbol, whichever source brings it.
 
 A line may have the time when it happened in front: s, ms, us or ns since 1970; without one, or
 with an earlier one, it is as late as the line before. An order without a price is a market order.
@@ -16,30 +20,36 @@ as they are written. A line that is not understood is left out, counted and told
 
 from collections.abc import Callable
 from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from workers.feeds.lines import LINE_MAX, Capture, Message, time_ns
 from workers.feeds.lobster import symbol_bytes
+from workers.feeds.order_words import (
+    DECODER,
+    LARGEST,
+    CancelAllLine,
+    CancelLine,
+    Line,
+    ListLine,
+    OrderLine,
+    PositionLine,
+    ReplaceLine,
+    StateLine,
+    SwitchLine,
+    TradeLine,
+)
 from workers.feeds.outbox import Outbox
-from workers.instruments import SYMBOL_BYTES
 from workers.merge import CODES
 from workers.orders import REQUEUE, STP_BITS, Condition, OrderFlag, Stp, Tif
-from workers.records import LOT_DECIMALS, MATCHED, Event, Side, State
+from workers.records import LOT_DECIMALS, MATCHED, NAMED, Event, Side, State, Telling
 
 LINES_PER_FILL = 4096
 TOLD_MAX = 120  # characters of what is wrong with a line
-LARGEST = 1 << 56
-LATEST = 1 << 62  # ns since 1970
+NAMED_DECIMALS = 8  # of prices of what is not listed here
 EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
-Id = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-Account = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
-Decimals = Annotated[int, msgspec.Meta(ge=0, le=15)]
-Time = Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
-Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=SYMBOL_BYTES, pattern=r"^[!-~]+\Z")]
-SideName = Literal["buy", "sell"]
 SIDES = {"buy": Side.BID, "sell": Side.ASK}
 TIFS = {tif.name.lower(): tif for tif in Tif}
 STPS = {stp.name.lower(): stp for stp in Stp}
@@ -57,71 +67,6 @@ class OrdersOptions(
     """Which file of orders, plain or packed."""
 
     path: str
-
-
-class _Line(msgspec.Struct, tag_field="do", forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class _List(_Line, tag="list"):
-    symbol: Annotated[
-        str, msgspec.Meta(min_length=1, max_length=SYMBOL_BYTES, pattern=r"^[!-~]+\Z")
-    ]
-    price_decimals: Decimals = 2
-    lot_decimals: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
-    tick: Decimal | None = None
-    lot: Decimal | None = None
-    price: Decimal | None = None  # to compare with, as the last close
-
-
-class _State(_Line, tag="state"):
-    symbol: str
-    state: Literal["trading", "halted", "auction", "paused"]
-
-
-class _Order(_Line, tag="order"):
-    symbol: str
-    id: Id
-    account: Account
-    side: SideName
-    quantity: Decimal
-    price: Decimal | None = None  # None: a market order
-    tif: Literal["gtc", "day", "ioc", "fok", "gtd"] = "gtc"
-    until: Time | None = None  # ns since 1970, of gtd
-    post_only: bool = False
-    stop: Decimal | None = None
-    show: Decimal | None = None  # how much of it is shown at a time
-    peg: bool = False  # hidden, at the best price of its side; the price is its limit
-    stp: Literal["none", "newest", "oldest", "both", "decrement"] = "none"
-
-
-class _Cancel(_Line, tag="cancel"):
-    symbol: str
-    id: Id
-    account: Account
-
-
-class _Replace(_Line, tag="replace"):
-    symbol: str
-    id: Id
-    account: Account
-    quantity: Decimal
-    price: Decimal
-    requeue: bool = False
-
-
-class _CancelAll(_Line, tag="cancel_all"):
-    account: Account | None = None  # None: of all
-    symbol: str | None = None
-    side: SideName | None = None
-
-
-class _Switch(_Line, tag="switch"):
-    off: bool  # orders are refused from here on
-    account: Account | None = None
-
-
-DECODER = msgspec.json.Decoder(_List | _State | _Order | _Cancel | _Replace | _CancelAll | _Switch)
 
 
 class _Odd(Exception):
@@ -174,7 +119,7 @@ def _whole(value: Decimal, scale: int, name: str) -> int:
     return whole
 
 
-def _read(text: bytes):
+def _read(text: bytes) -> Line:
     """What a line says, in the right form."""
     if not text.startswith(b"{"):
         raise _Broken("neither a JSON object nor one behind a time (s, ms, us or ns since 1970)")
@@ -192,6 +137,8 @@ class OrdersFeed:
         self._capture: _Lines | None = None
         self._batch: list[Message] = []
         self._listed: dict[str, _Listed] = {}
+        self._named: set[str] = set()  # of those: by positions alone
+        self.portfolios: dict[str, int] = {}  # that lines may tell of, and their numbers
         self._time = 0  # of the line that is being read
         self._line = 0  # its number; empty ones have none
         self._odd, self._more = "", 0  # what is wrong with the first bad line; how many follow it
@@ -271,36 +218,43 @@ class OrdersFeed:
 
     def _of(self, symbol: str) -> _Listed:
         listed = self._listed.get(symbol)
-        if listed is None:
+        if listed is None or symbol in self._named:
             raise _Odd(f"symbol {symbol!r} is not listed; put a line with do = list before it")
         return listed
 
     def _put(self, kind: Event, code: int, **fields) -> None:
         self._box.put(int(kind), code, self._time, **fields)
 
-    def _list(self, line: _List) -> None:
+    def _list(self, line: ListLine) -> None:
+        if line.symbol in self._named:
+            raise _Odd(f"symbol {line.symbol!r} has a position already; list it before that")
         if line.symbol in self._listed:
             raise _Odd(f"symbol {line.symbol!r} is listed already")
-        if len(self._listed) == CODES:
-            raise _Odd(f"more than {CODES} symbols")
-        listed = _Listed(len(self._listed), 10**line.price_decimals, 10**line.lot_decimals)
+        listed = self._next(10**line.price_decimals, 10**line.lot_decimals)
         tick = listed.prices(line.tick, "tick") if line.tick is not None else 0
         lot = listed.quantity(line.lot, "lot") if line.lot is not None else 0
         price = listed.prices(line.price, "price") if line.price is not None else 0
-        self._listed[line.symbol] = listed
-        words = np.frombuffer(symbol_bytes(line.symbol), np.int64).tolist()
-        flags = line.lot_decimals << LOT_DECIMALS | MATCHED
+        self._announce(line.symbol, listed, line.lot_decimals << LOT_DECIMALS | MATCHED)
+        if tick or lot or price:
+            self._put(Event.TERMS, listed.code, order=tick, other=lot, price=price)
+
+    def _next(self, prices: int, lots: int) -> _Listed:
+        if len(self._listed) == CODES:
+            raise _Odd(f"more than {CODES} symbols")
+        return _Listed(len(self._listed), prices, lots)
+
+    def _announce(self, symbol: str, listed: _Listed, flags: int) -> None:
+        self._listed[symbol] = listed
+        words = np.frombuffer(symbol_bytes(symbol), np.int64).tolist()
         self._put(
             Event.DIRECTORY, listed.code, order=words[0], other=words[1], price=words[2],
             quantity=listed.price, flags=flags,
         )  # fmt: skip
-        if tick or lot or price:
-            self._put(Event.TERMS, listed.code, order=tick, other=lot, price=price)
 
-    def _state(self, line: _State) -> None:
+    def _state(self, line: StateLine) -> None:
         self._put(Event.STATUS, self._of(line.symbol).code, flags=int(STATES[line.state]))
 
-    def _order(self, line: _Order) -> None:
+    def _order(self, line: OrderLine) -> None:
         listed = self._of(line.symbol)
         if (line.tif == "gtd") != (line.until is not None):
             raise _Odd("tif = gtd needs until, and nothing else has it")
@@ -324,11 +278,11 @@ class OrdersFeed:
             quantity=quantity, side=int(SIDES[line.side]), flags=int(flags),
         )  # fmt: skip
 
-    def _cancel(self, line: _Cancel) -> None:
+    def _cancel(self, line: CancelLine) -> None:
         code = self._of(line.symbol).code
         self._put(Event.CANCEL_ORDER, code, order=line.id, other=line.account)
 
-    def _replace(self, line: _Replace) -> None:
+    def _replace(self, line: ReplaceLine) -> None:
         listed = self._of(line.symbol)
         self._put(
             Event.REPLACE_ORDER, listed.code, order=line.id, other=line.account,
@@ -336,15 +290,38 @@ class OrdersFeed:
             flags=REQUEUE if line.requeue else 0,
         )  # fmt: skip
 
-    def _cancel_all(self, line: _CancelAll) -> None:
+    def _cancel_all(self, line: CancelAllLine) -> None:
         code = -1 if line.symbol is None else self._of(line.symbol).code
         side = Side.NONE if line.side is None else SIDES[line.side]
         account = -1 if line.account is None else line.account
         self._put(Event.CANCEL_ALL, code, other=account, side=int(side))
 
-    def _switch(self, line: _Switch) -> None:
+    def _switch(self, line: SwitchLine) -> None:
         account = -1 if line.account is None else line.account
         self._put(Event.SWITCH, -1, other=account, flags=int(line.off))
+
+    def _position(self, line: PositionLine) -> None:
+        self._hold(line, Telling.POSITION)
+
+    def _trade(self, line: TradeLine) -> None:
+        if line.quantity == 0:
+            raise _Odd("a trade of 0 is none; give what was bought, below 0 what was sold")
+        self._hold(line, Telling.TRADE)
+
+    def _hold(self, line: PositionLine | TradeLine, told: Telling) -> None:
+        if line.portfolio not in self.portfolios:
+            known = ", ".join(sorted(self.portfolios)) or "none; set risk.lines = true"
+            raise _Odd(f"there is no portfolio {line.portfolio!r} that lines may tell of ({known})")
+        listed = self._listed.get(line.symbol) or self._next(10**NAMED_DECIMALS, 1)
+        price = listed.prices(line.price, "price")
+        if line.symbol not in self._listed:
+            self._named.add(line.symbol)
+            self._announce(line.symbol, listed, NAMED)
+        side = Side.BID if line.quantity >= 0 else Side.ASK
+        self._put(
+            Event.HOLDING, listed.code, order=self.portfolios[line.portfolio], price=price,
+            quantity=abs(line.quantity), side=int(side), flags=int(told),
+        )  # fmt: skip
 
     def resync(self, code: int) -> None:
         """Nothing to do: what is kept gives the same again."""
@@ -361,11 +338,13 @@ class OrdersFeed:
 
 
 WRITERS: dict[type, Callable[[OrdersFeed, Any], None]] = {
-    _List: OrdersFeed._list,
-    _State: OrdersFeed._state,
-    _Order: OrdersFeed._order,
-    _Cancel: OrdersFeed._cancel,
-    _Replace: OrdersFeed._replace,
-    _CancelAll: OrdersFeed._cancel_all,
-    _Switch: OrdersFeed._switch,
+    ListLine: OrdersFeed._list,
+    StateLine: OrdersFeed._state,
+    OrderLine: OrdersFeed._order,
+    CancelLine: OrdersFeed._cancel,
+    ReplaceLine: OrdersFeed._replace,
+    CancelAllLine: OrdersFeed._cancel_all,
+    SwitchLine: OrdersFeed._switch,
+    PositionLine: OrdersFeed._position,
+    TradeLine: OrdersFeed._trade,
 }

@@ -70,6 +70,26 @@ def create(address: int, room: int, quantity: int = 0, cost: int = 0) -> None:
 
 
 @kernel
+def restate(address, cost):
+    """What was held from the start cost so much, as is known by now; before any fill."""
+    book = at(address, LEDGER)
+    assert book.fills == 0
+    book.cost = cost
+    if book.lots > 0:
+        at(lot_at(address, 0), LOT).cost = cost
+
+
+@kernel
+def reset(address, quantity, cost):
+    """So much is held, whatever was known before, and cost so much; what is realised stays."""
+    book = at(address, LEDGER)
+    book.quantity, book.cost = quantity, cost
+    book.first = book.lots = book.fills = 0
+    if book.room > 0 and quantity != 0:
+        append(address, quantity, cost)
+
+
+@kernel
 def bears(address, quantity, amount):
     """Whether a fill can be taken without any sum leaving its bounds."""
     book = at(address, LEDGER)

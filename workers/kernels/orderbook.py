@@ -77,7 +77,7 @@ def fold(book, event):
         return modify(book, event)
     if kind == Event.CLEAR:
         return clear(book, event)
-    if Event.TRADE <= kind <= Event.TERMS:
+    if Event.TRADE <= kind <= Event.TERMS or kind == Event.HOLDING:
         return Outcome.IGNORED
     return Outcome.BAD_KIND
 

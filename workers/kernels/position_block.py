@@ -4,7 +4,8 @@
                | HELD x rows | PORTFOLIO x portfolios | POSITION x rows x portfolios
                | i4 x rows x scenarios: returns | i4 x scenarios x rows: the same, by scenario
                | i8 x portfolios x rows: exposures, with all that is below
-               | distribution x portfolios (see scenarios.py) |
+               | distribution x portfolios (see scenarios.py)
+               | where there are other currencies: theirs (see currencies.py) |
 
 Portfolios form trees: a parent counts what its children do (book, desk, firm), and may have
 positions of its own. Everything is an integer, so a parent is the exact sum of its children.
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from workers.kernels import scenarios
+from workers.kernels import currencies, scenarios
 from workers.kernels.scenarios import whole_lines
 from workers.records import Measure
 
@@ -54,6 +55,7 @@ STATE = record(
         ("one_sided", "i8"),  # bid or ask empty: the previous mark stays
         ("refused", "i8"),  # a price beyond PRICE_LIMIT: the previous mark stays
         ("saturated", "i8"),  # positions that kept their value because of a bound
+        ("abroad_at", "i8"),  # bytes from here to what other currencies need, 0: there are none
     ]
 )
 ROW = record([("row", "i4")])
@@ -115,13 +117,15 @@ class Limits(NamedTuple):
     portfolios: int
     held: int  # distinct instruments that any portfolio holds
     scenarios: int
+    currencies: int = 0  # beside the base currency
 
 
 def layout(limits: Limits) -> dict[str, int]:
     """Offsets of the pools, sizes of their entries, and the size of the whole."""
     highest = (1 << 31, MAX_PORTFOLIOS, 1 << 31, scenarios.MAX_SCENARIOS)
-    for name, limit, most in zip(limits._fields, limits, highest, strict=True):
+    for name, limit, most in zip(limits._fields, limits, highest, strict=False):
         check_range(name, limit, 1, most)
+    check_range("currencies", limits.currencies, 0, currencies.CURRENCIES_MAX)
     returns_size = whole_lines(4 * limits.scenarios)
     by_scenario_size, exposures_size = whole_lines(4 * limits.held), whole_lines(8 * limits.held)
     distribution_size = scenarios.bytes_needed(limits.scenarios)
@@ -145,7 +149,8 @@ def layout(limits: Limits) -> dict[str, int]:
         "exposures_size": exposures_size,
         "distribution_size": distribution_size,
     }
-    return {"bytes": end, **offsets, **entries}
+    abroad = currencies.layout(limits.currencies, limits.held, limits.portfolios)["bytes"]
+    return {"bytes": end + abroad, **offsets, **entries, "abroad_at": end if abroad else 0}
 
 
 def check_range(name: str, number: int, low: int, high: int) -> None:
@@ -168,6 +173,7 @@ def create(address: int, limits: Limits, parents: Sequence[int] = ()) -> None:
     above = parents or [-1] * limits.portfolios
     check_parents(above, limits.portfolios)
     fields = {**limits._asdict(), **layout(limits)}
+    del fields["currencies"]
     ctypes.memset(address, 0, fields["bytes"])
     ctypes.memset(address + fields["rows_at"], 0xFF, ROW_SIZE * limits.instruments)
     for name, number in fields.items():
@@ -175,6 +181,9 @@ def create(address: int, limits: Limits, parents: Sequence[int] = ()) -> None:
     for portfolio in range(limits.portfolios):
         at(portfolio_of(address, portfolio), PORTFOLIO).parent = above[portfolio]
         scenarios.create(distribution_of(address, portfolio), limits.scenarios)
+    if limits.currencies:
+        abroad = int(abroad_of(address))
+        currencies.create(abroad, limits.currencies, limits.held, limits.portfolios)
 
 
 def check_parents(parents: Sequence[int], portfolios: int) -> None:
@@ -210,6 +219,13 @@ def row_of(state, instrument):
 def held_of(state, row):
     """Address of the record of a held instrument."""
     return state + int(at(state, STATE).held_at) + row * HELD_SIZE
+
+
+@kernel
+def abroad_of(state):
+    """Address of what other currencies need; 0: there are none."""
+    offset = at(state, STATE).abroad_at
+    return state + int(offset) if offset > 0 else 0
 
 
 @kernel

@@ -8,7 +8,8 @@ taken: what is measured is then known not to be whole. Only what cannot even be 
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import positions
+from workers.kernels import currencies, positions
+from workers.kernels.currencies import OWN
 from workers.kernels.position_block import (
     COST_LIMIT,
     HELD,
@@ -16,19 +17,21 @@ from workers.kernels.position_block import (
     POSITION,
     PRODUCT_LIMIT,
     STATE,
+    abroad_of,
     held_of,
     portfolio_of,
     position_of,
 )
 from workers.kernels.scenarios import nearest
+from workers.kernels.valuing import bears, charge, is_priced, revalue, settle, stick
 
 REFUSED, TAKEN, STUCK = 0, 1, 2
 
 
 @kernel
 def amount_of(state, row, quantity, price):
-    """What so many lots, below 0: sold, cost at a price, money units, halves to even; and whether
-    that can be told: 0 and False where a product does not fit.
+    """What so many lots, below 0: sold, cost at a price, money units of the instrument's currency,
+    halves to even; and whether that can be told: 0 and False where a product does not fit.
 
     price: price units, as a bid or an ask.
     """
@@ -74,6 +77,8 @@ def realise(state, portfolio, amount):
 def change(state, row, portfolio, quantity, cost):
     """Have a portfolio hold so much of a row's instrument, which it holds already, at a cost.
 
+    cost: in the base currency, or in the position's own as long as that is what it is kept in
+    (`currencies.is_kept`).
     REFUSED: a quantity or a cost beyond every bound; nothing changes. STUCK: see above. TAKEN.
     """
     held = at(held_of(state, row), HELD)
@@ -81,40 +86,29 @@ def change(state, row, portfolio, quantity, cost):
     if abs(quantity) > PRODUCT_LIMIT or abs(cost) > COST_LIMIT:
         return REFUSED
     highest = positions.highest_mark(quantity, held.multiplier, held.reach)
-    if highest == 0 or not bears(state, portfolio, abs(cost) - abs(position.cost)):
+    base, is_told = base_cost(state, row, portfolio, cost)
+    if highest == 0 or not is_told or not bears(state, portfolio, abs(base) - abs(position.cost)):
         return REFUSED
-    charge(state, row, portfolio, cost)
-    position.quantity, position.cost, position.highest_mark = quantity, cost, highest
-    if held.mark == 0:
+    charge(state, row, portfolio, base)
+    position.quantity, position.cost, position.highest_mark = quantity, base, highest
+    if not currencies.is_kept(abroad_of(state), row, portfolio):
+        at(currencies.own_of(abroad_of(state), row, portfolio), OWN).cost = cost
+    if not is_priced(state, row):
         return TAKEN
-    if not positions.revalue(state, row, portfolio):
+    if not revalue(state, row, portfolio):
         at(state, STATE).saturated += 1
-        positions.stick(state, row, portfolio)
+        stick(state, row, portfolio)
         return STUCK
-    positions.settle(state, row)
+    settle(state, row)
     return TAKEN
 
 
 @kernel
-def bears(state, portfolio, more):
-    """Whether costs larger by so much can be summed up the tree."""
-    each = int(portfolio)
-    while each >= 0:
-        book = at(portfolio_of(state, each), PORTFOLIO)
-        if book.committed + more > COST_LIMIT:
-            return False
-        each = book.parent
-    return True
-
-
-@kernel
-def charge(state, row, portfolio, cost):
-    """Have a portfolio and all above it count a position's new cost in place of the old."""
-    position = at(position_of(state, row, portfolio), POSITION)
-    each = int(portfolio)
-    while each >= 0:
-        book = at(portfolio_of(state, each), PORTFOLIO)
-        book.committed += abs(cost) - abs(position.cost)
-        if position.valued:
-            book.cost += cost - position.cost
-        each = book.parent
+def base_cost(state, row, portfolio, cost):
+    """A position's cost in the base currency, 0 without a rate; and whether it can be told."""
+    abroad = abroad_of(state)
+    if currencies.is_kept(abroad, row, portfolio):
+        return int(cost), True
+    if not currencies.has_rate(abroad, row):
+        return 0, True
+    return currencies.in_base(abroad, row, cost)

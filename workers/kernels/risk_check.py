@@ -9,29 +9,30 @@ from enum import IntFlag
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import scenarios
+from workers.kernels import currencies, scenarios
 from workers.kernels.contributions import UNITS
+from workers.kernels.currencies import OWN
 from workers.kernels.position_block import (
-    HELD,
     PORTFOLIO,
     POSITION,
     STATE,
+    abroad_of,
     distribution_of,
     exposures_of,
-    held_of,
     is_above,
     portfolio_of,
     position_of,
     returns_of,
 )
 from workers.kernels.scenarios import DISTRIBUTION, EXPOSURE_UNIT, RETURNS, VECTOR, nearest
+from workers.kernels.valuing import value_of
 
 
 class RiskFault(IntFlag):
     """What differs: any of these together."""
 
     NONE = 0
-    VALUE = 1  # a position's value or exposure is not that of its mark
+    VALUE = 1  # a position's value, exposure or cost is not that of its mark and rate
     SUMS = 2  # value, cost, gross value or a count of the portfolio
     EXPOSURE = 4  # an instrument's, with all that is below
     PROFITS = 8  # of a scenario
@@ -84,17 +85,28 @@ def check_sums(state, portfolio):
 def exposure_of(state, row, portfolio):
     """(what a portfolio and all below it have of a row, units; faults of these positions)."""
     units, faults = 0, 0
-    held = at(held_of(state, row), HELD)
     for each in range(at(state, STATE).portfolios):
         if is_above(state, portfolio, each):
             position = at(position_of(state, row, each), POSITION)
             units += position.exposure
             value = position.value
             if position.valued and not position.stuck:
-                value = nearest(position.quantity * held.mark * held.multiplier, held.divisor)
+                value, _ = value_of(state, row, position.quantity)
+                faults |= check_cost(state, row, each)
             if value != position.value or position.exposure != nearest(value, EXPOSURE_UNIT):
                 faults |= VALUE
     return units, faults
+
+
+@kernel
+def check_cost(state, row, portfolio):
+    """Hold a cost that is kept in another currency against what is told of it."""
+    abroad = abroad_of(state)
+    if currencies.is_kept(abroad, row, portfolio):
+        return 0
+    own = at(currencies.own_of(abroad, row, portfolio), OWN)
+    cost, _ = currencies.in_base(abroad, row, own.cost)
+    return 0 if cost == at(position_of(state, row, portfolio), POSITION).cost else VALUE
 
 
 @kernel

@@ -17,7 +17,7 @@ does, a hundred fills in between are one move, and what is measured is a functio
 
 from ringbuf.atomics import at
 from ringbuf.jit import apart, kernel
-from workers.kernels import positions, scenarios, var_block
+from workers.kernels import positions, scenarios, valuing, var_block
 from workers.kernels.engine import (
     ACCOUNT,
     ENGINE,
@@ -97,9 +97,11 @@ def foresee(state, row, portfolio, more, var_max):
     if not fits(state, row, portfolio, more):
         return VAR_UNKNOWN
     before = at(position_of(state, row, portfolio), POSITION).exposure
-    exposure = exposure_of(state, row, portfolio, more)
+    exposure, is_within = exposure_of(state, row, portfolio, more)
+    if not is_within:
+        return VAR_UNKNOWN
     gross = (abs(exposure) - abs(before)) * at(held_of(state, row), HELD).weight
-    if not positions.has_room(state, portfolio, gross):
+    if not valuing.has_room(state, portfolio, gross):
         return VAR_UNKNOWN
     distribution, returns = distribution_of(state, portfolio), returns_of(state, row)
     now = at(distribution, DISTRIBUTION)
@@ -172,7 +174,7 @@ def value(state, row, portfolio, lots, mark):
     before = int(position.quantity)
     held.mark, position.quantity = mark, lots
     position.highest_mark = positions.highest_mark(lots, held.multiplier, held.reach)
-    if positions.revalue(state, row, portfolio):
+    if valuing.revalue_here(state, row, portfolio):
         return True
     position.quantity = before
     return False

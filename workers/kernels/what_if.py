@@ -30,7 +30,6 @@ from workers.kernels.position_block import (
     returns_of,
     row_of,
 )
-from workers.kernels.positions import has_room
 from workers.kernels.scenarios import (
     DISTRIBUTION,
     EXPOSURE_UNIT,
@@ -42,9 +41,10 @@ from workers.kernels.scenarios import (
     vector_of,
     whole_lines,
 )
+from workers.kernels.valuing import has_room, is_priced, value_of
 
 UNHELD = -1  # nobody holds the instrument: its returns are not known here
-UNMARKED = -2  # it has no mark yet: nobody knows what it is worth
+UNMARKED = -2  # it, or its currency, has no mark yet: nobody knows what it is worth
 BEYOND = -3  # `hold` would refuse it, or the mark: a bound of positions.py
 QUANTITY_LIMIT = 1 << 60
 RANKED_MOST = 256  # of a tail: up to here counting is quicker than sorting
@@ -101,11 +101,13 @@ def what_if(state, portfolio, instrument, quantity, address):
     row = row_of(state, instrument)
     if row < 0:
         return UNHELD
-    if at(held_of(state, row), HELD).mark == 0:
+    if not is_priced(state, row):
         return UNMARKED
     if not fits(state, row, portfolio, quantity):
         return BEYOND
-    exposure = exposure_of(state, row, portfolio, quantity)
+    exposure, is_within = exposure_of(state, row, portfolio, quantity)
+    if not is_within:
+        return BEYOND
     position = at(position_of(state, row, portfolio), POSITION)
     more = exposure - position.exposure
     gross = (abs(exposure) - abs(position.exposure)) * at(held_of(state, row), HELD).weight
@@ -122,8 +124,7 @@ def fits(state, row, portfolio, quantity):
         return False
     lots = abs(at(position_of(state, row, portfolio), POSITION).quantity + quantity)
     value = product(product(lots, held.mark), held.multiplier)
-    most = product((PRODUCT_LIMIT // held.weight - 1) * EXPOSURE_UNIT, held.divisor)
-    return value <= min(PRODUCT_LIMIT, most)
+    return value <= held.reach
 
 
 @kernel
@@ -136,11 +137,12 @@ def product(one, other):
 
 @kernel
 def exposure_of(state, row, portfolio, quantity):
-    """What a position of so many lots more is exposed to at the mark that stands, in cents."""
-    held = at(held_of(state, row), HELD)
+    """What a position of so many lots more is exposed to at the mark that stands, in cents, and
+    whether that is within the bounds.
+    """
     lots = at(position_of(state, row, portfolio), POSITION).quantity + quantity
-    value = nearest(lots * held.mark * held.multiplier, held.divisor)
-    return nearest(value, EXPOSURE_UNIT)
+    value, is_within = value_of(state, row, lots)
+    return nearest(value, EXPOSURE_UNIT), is_within
 
 
 @kernel

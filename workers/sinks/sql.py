@@ -12,6 +12,7 @@ from workers.sinks.tables import (
     SIDES,
     STANDINGS,
     STATES,
+    TELLINGS,
     VENUES,
     WHYS,
     Column,
@@ -48,6 +49,7 @@ NAMED = {
     Shown.TRADED: AUCTIONS,
     Shown.MEASURE: MEASURES,
     Shown.STANDING: STANDINGS,
+    Shown.TELLING: TELLINGS,
 }
 _EACH_REASON = ", ".join(
     f"CASE WHEN {{0}} & {bit} <> 0 THEN '{name}' END" for bit, name in REASONS.items()

@@ -15,6 +15,7 @@ from workers.records import (
     CONSOLIDATED,
     EXECUTION,
     FLOW,
+    HOLDING,
     LEVEL,
     LIMIT,
     POSITION_RECORD,
@@ -30,6 +31,7 @@ from workers.records import (
     Side,
     Standing,
     State,
+    Telling,
 )
 
 
@@ -58,6 +60,7 @@ class Shown(IntEnum):
     TRADED = 20  # of an auction: indicated, traded
     MEASURE = 21  # var_99, es_975, value, loss
     STANDING = 22  # unknown, ok, warn, breach
+    TELLING = 23  # trade, position
 
 
 class Column(NamedTuple):
@@ -100,6 +103,7 @@ VENUES, NOBODY = NONE, NONE  # bits of CONSOLIDATED.state that count; the place 
 LIQUIDITIES = ("", *(one.name.lower() for one in Liquidity))
 WHYS = tuple(why.name.lower() for why in Why)
 AUCTIONS = ("indicated", "traded")
+TELLINGS = tuple(telling.name.lower() for telling in Telling)
 MEASURES = tuple(measure.name.lower() for measure in Measure)
 STANDINGS = tuple(standing.name.lower() for standing in Standing)
 REASONS = {int(reason): reason.name.lower() for reason in Reject}
@@ -245,6 +249,18 @@ TABLES = {
             Column("price", "price", Shown.PRICE),
             _QUANTITY,
             Column("liquidity", "state", Shown.LIQUIDITY),
+        ),
+    ),
+    "holding": Table(
+        "holdings",
+        HOLDING,
+        (
+            *_ORIGIN,
+            Column("portfolio", "portfolio"),
+            Column("told", "state", Shown.TELLING),
+            Column("side", "side", Shown.SIDE),
+            Column("price", "price", Shown.PRICE),
+            _QUANTITY,
         ),
     ),
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),

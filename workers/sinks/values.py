@@ -16,6 +16,7 @@ from workers.sinks.tables import (
     SIDES,
     STANDINGS,
     STATES,
+    TELLINGS,
     VENUES,
     WHYS,
     Column,
@@ -89,5 +90,6 @@ SHAPES: dict[Shown, Callable[[np.ndarray, Scales], list]] = {
     Shown.TRADED: lambda values, _: named(values, AUCTIONS),
     Shown.MEASURE: lambda values, _: named(values, MEASURES),
     Shown.STANDING: lambda values, _: named(values, STANDINGS),
+    Shown.TELLING: lambda values, _: named(values, TELLINGS),
     Shown.REASONS: lambda values, _: list(map(reasons_text, values.tolist())),
 }
