@@ -91,6 +91,7 @@ def run(options: Options) -> Result:
     size = LARGE
     if options.short:
         size = SHORT if compiled() else TINY
+    gate_var.compile_all()
     (place,) = cores(1)
     with tempfile.TemporaryDirectory(prefix="corelane-") as folder, actors([place]) as (actor,):
         path = Path(folder) / "gate"
