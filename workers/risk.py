@@ -26,18 +26,26 @@ from workers.desk import (
 from workers.executions import execute, ledger_of, wants
 from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
 from workers.instruments import Names
-from workers.kernels import ledger, position_block, positions, risk_limits, waiting
+from workers.kernels import (
+    ledger,
+    option_positions,
+    position_block,
+    positions,
+    risk_limits,
+    waiting,
+)
 from workers.kernels.position_block import STATE, ancestors
+from workers.live_options import held_of
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import PositionBoard
 from workers.records import EXECUTION, MONEY_SCALE, TOP, lined
 from workers.records import Book as Kind
-from workers.risk_counters import COUNTERS, FATES, count_kept
+from workers.risk_counters import COUNTERS, FATES, count_kept, count_values
 from workers.risk_options import (
     Portfolio,
     RiskOptions,
-    answers_most,
     counts_below,
+    limits_of,
     load_scenarios,
     owners_of,
     parents_of,
@@ -77,6 +85,7 @@ class Risk(Stage):
             portfolios=max(len(self.options.portfolios), 1),
             held=max(self._rows(), 1),
             scenarios=max(count, 1),
+            options=sum(len(portfolio.options) for portfolio in self.options.portfolios),
         )
         self.book = lined(position_block.bytes_needed(limits))
         self.waits_at = KNOWN_AT + -(-self.instruments // LINE) * LINE
@@ -95,8 +104,7 @@ class Risk(Stage):
         for number in range(len(self.options.portfolios)):
             self._begin(number, below[number], count)
         self.shown.show(self.links.boards["positions"])
-        limited = answers_most(self.options) - len(self.options.portfolios)
-        self.links.panel.counters["risk"]["live_unknown"] = limited
+        self.links.panel.counters["risk"]["live_unknown"] = limits_of(self.options)
         # Compiled before it is needed, like what `_look_up` calls.
         turn(self.desk_at, self.reader, self.writer, 0, 0)
         end(self.desk_at)
@@ -234,6 +242,14 @@ class Risk(Stage):
                 self._hold(number, instrument, (position.quantity, cost), scale)
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
+            for option in portfolio.options:
+                if option.underlying == symbol:
+                    returns, held = self.returns[symbol], held_of(option)
+                    option_positions.hold(
+                        self.book.ctypes.data, number, instrument, held, scale, returns
+                    )
+                    self.absent[[number, *ancestors(self.parents, number)]] -= 1
+                    known.what = HELD_HERE
         if known.what == HELD_HERE:
             row = int(position_block.row_of(self.book.ctypes.data, instrument))
             self.shown.seat(symbol, row)
@@ -309,15 +325,24 @@ def take(state, writer, address):
         tally.one_sided += 1
     elif desk.interval_ns > 0:
         count_kept(desk.counters, waiting.keep(desk.waits, desk.positions, top))
-    elif positions.mark_of(desk.positions, top.instrument) == top.bid + top.ask:
+    elif is_unchanged(desk.positions, top):
         tally.unchanged += 1
     elif positions.mark(desk.positions, top.instrument, top.bid, top.ask):
+        option_positions.mark(desk.positions, top.instrument, top.time_ns)
         tally.marks += 1
-        tally.saturated = at(desk.positions, STATE).saturated
+        count_values(desk.counters, desk.positions)
         return report(state, writer, top)
     else:
         tally.refused += 1
     return given
+
+
+@kernel
+def is_unchanged(book, top):
+    """Whether a top leaves the mark where it is, and settles no option either."""
+    if positions.mark_of(book, top.instrument) != top.bid + top.ask:
+        return False
+    return not option_positions.is_due(book, top.instrument, top.time_ns)
 
 
 @kernel

@@ -8,10 +8,11 @@ import numpy as np
 
 from ringbuf.record import layout_text
 from workers import scenarios as history
-from workers.kernels import position_block
+from workers.kernels import option_block, position_block
 from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
+from workers.live_options import OptionPosition
 from workers.records import Measure
 
 CONFLATE_MS_MAX = 86_400_000  # a day
@@ -23,6 +24,9 @@ LAYOUTS = {
     "position": (-1, position_block.POSITION),
     "distribution": (-1, DISTRIBUTION),
     "ledger": (-1, LEDGER),
+    "options": (-1, option_block.OPTIONS),
+    "option": (-1, option_block.OPTION),
+    "sums": (-1, option_block.SUMS),
 }
 
 
@@ -57,6 +61,13 @@ class LimitOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     es_975: float | None = None
     value: float | None = None  # gross: the sum of its positions' values without their signs
     loss: float | None = None  # since the positions were paid for
+    # Greeks without their signs: what 1 % up makes, by how much that grows for each 1 %, what a
+    # point of volatility makes, a day, 0.01 % on rates.
+    delta: float | None = None
+    gamma: float | None = None
+    vega: float | None = None
+    theta: float | None = None
+    rho: float | None = None
     warn: float = 0.8  # from beyond this share of a limit on it is warned
 
     def amounts(self) -> dict[Measure, float]:
@@ -71,6 +82,7 @@ class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     parent: str | None = None  # the portfolio above it: of a book its desk, of a desk the firm
     positions: dict[str, Position] = {}
+    options: list[OptionPosition] = []
     # [book.matching]: what these trade, in all instruments that there are scenarios for.
     accounts: list[int] = []
     accounting: Literal["average", "fifo"] = "average"  # what a sale has cost
@@ -98,8 +110,23 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def symbols_of(options: RiskOptions) -> list[str]:
-    """Every symbol that any portfolio holds, sorted."""
-    return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
+    """Every symbol that any portfolio holds, or holds options on, sorted."""
+    return sorted({symbol for each in options.portfolios for symbol in symbols_held(each)})
+
+
+def symbols_held(portfolio: Portfolio) -> set[str]:
+    """The symbols that a portfolio itself holds, or holds options on."""
+    return {*portfolio.positions, *(option.underlying for option in portfolio.options)}
+
+
+def options_below(options: RiskOptions) -> list[int]:
+    """How many options each portfolio and those below it hold."""
+    parents = parents_of(options)
+    counts = [0] * len(parents)
+    for number, portfolio in enumerate(options.portfolios):
+        for each in (number, *ancestors(parents, number)):
+            counts[each] += len(portfolio.options)
+    return counts
 
 
 def parents_of(options: RiskOptions) -> list[int]:
@@ -128,8 +155,16 @@ def records_most(options: RiskOptions) -> int:
 
 
 def answers_most(options: RiskOptions) -> int:
-    """How many records one mark can give: one of each portfolio, and one of each limit."""
-    return sum(1 + len(portfolio.limits.amounts()) for portfolio in options.portfolios)
+    """How many records one mark can give: one of each portfolio, one more of each that holds
+    options, and one of each limit.
+    """
+    greeks = sum(count > 0 for count in options_below(options))
+    return len(options.portfolios) + greeks + limits_of(options)
+
+
+def limits_of(options: RiskOptions) -> int:
+    """How many limits there are."""
+    return sum(len(portfolio.limits.amounts()) for portfolio in options.portfolios)
 
 
 def counts_below(options: RiskOptions) -> list[int]:
@@ -138,17 +173,17 @@ def counts_below(options: RiskOptions) -> list[int]:
     counts = [0] * len(parents)
     for number, portfolio in enumerate(options.portfolios):
         for each in (number, *ancestors(parents, number)):
-            counts[each] += len(portfolio.positions)
+            counts[each] += len(portfolio.positions) + len(portfolio.options)
     return counts
 
 
 def symbols_below(options: RiskOptions) -> list[list[str]]:
-    """The symbols that each portfolio or one below it holds, sorted."""
+    """The symbols that each portfolio or one below it holds, or holds options on, sorted."""
     parents = parents_of(options)
     found: list[set[str]] = [set() for _ in parents]
     for number, portfolio in enumerate(options.portfolios):
         for each in (number, *ancestors(parents, number)):
-            found[each] |= portfolio.positions.keys()
+            found[each] |= symbols_held(portfolio)
     return [sorted(symbols) for symbols in found]
 
 

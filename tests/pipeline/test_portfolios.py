@@ -126,8 +126,8 @@ def test_each_portfolio_is_shown_once_behind_its_parent(drawn):
 def test_how_a_portfolio_stands_to_its_limits_the_worst_first():
     row = np.zeros(1, PORTFOLIO_ROW)[0]
     assert limits_text(row) == "-"
-    row["limit"][:] = (5, 0, 5, 5)
-    row["standing"][:] = (Standing.WARN, Standing.BREACH, Standing.BREACH, Standing.OK)
+    row["limit"][:4] = (5, 0, 5, 5)
+    row["standing"][:4] = (Standing.WARN, Standing.BREACH, Standing.BREACH, Standing.OK)
     assert limits_text(row) == "breach value, warn var_99"
     row["standing"][:] = Standing.OK
     assert limits_text(row) == "ok"

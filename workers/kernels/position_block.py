@@ -4,7 +4,7 @@
                | HELD x rows | PORTFOLIO x portfolios | POSITION x rows x portfolios
                | i4 x rows x scenarios: returns | i4 x scenarios x rows: the same, by scenario
                | i8 x portfolios x rows: exposures, with all that is below
-               | distribution x portfolios (see scenarios.py) |
+               | distribution x portfolios (see scenarios.py) | options (see option_block.py) |
 
 Portfolios form trees: a parent counts what its children do (book, desk, firm), and may have
 positions of its own. Everything is an integer, so a parent is the exact sum of its children.
@@ -17,7 +17,8 @@ from typing import NamedTuple
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from workers.kernels import scenarios
+from workers.kernels import option_block, scenarios
+from workers.kernels.option_block import OptionLimits
 from workers.kernels.scenarios import whole_lines
 from workers.records import Measure
 
@@ -49,6 +50,7 @@ STATE = record(
         ("exposures_size", "i8"),  # bytes of the exposures of one portfolio
         ("distributions_at", "i8"),
         ("distribution_size", "i8"),
+        ("options_at", "i8"),
         ("marks", "i8"),  # accepted
         ("unheld", "i8"),  # nobody holds the instrument
         ("one_sided", "i8"),  # bid or ask empty: the previous mark stays
@@ -115,13 +117,20 @@ class Limits(NamedTuple):
     portfolios: int
     held: int  # distinct instruments that any portfolio holds
     scenarios: int
+    options: int = 0
+
+
+def options_of_limits(limits: Limits) -> OptionLimits:
+    """What the part with options has room for."""
+    return OptionLimits(limits.options, limits.held, limits.portfolios, limits.scenarios)
 
 
 def layout(limits: Limits) -> dict[str, int]:
     """Offsets of the pools, sizes of their entries, and the size of the whole."""
     highest = (1 << 31, MAX_PORTFOLIOS, 1 << 31, scenarios.MAX_SCENARIOS)
-    for name, limit, most in zip(limits._fields, limits, highest, strict=True):
+    for name, limit, most in zip(limits._fields[:4], limits[:4], highest, strict=True):
         check_range(name, limit, 1, most)
+    check_range("options", limits.options, 0, option_block.OPTIONS_MAX)
     returns_size = whole_lines(4 * limits.scenarios)
     by_scenario_size, exposures_size = whole_lines(4 * limits.held), whole_lines(8 * limits.held)
     distribution_size = scenarios.bytes_needed(limits.scenarios)
@@ -134,6 +143,7 @@ def layout(limits: Limits) -> dict[str, int]:
         "by_scenario_at": by_scenario_size * limits.scenarios,
         "exposures_at": exposures_size * limits.portfolios,
         "distributions_at": distribution_size * limits.portfolios,
+        "options_at": option_block.bytes_needed(options_of_limits(limits)),
     }
     offsets, end = {}, whole_lines(STATE.itemsize)
     for name, size in sizes.items():
@@ -170,8 +180,10 @@ def create(address: int, limits: Limits, parents: Sequence[int] = ()) -> None:
     fields = {**limits._asdict(), **layout(limits)}
     ctypes.memset(address, 0, fields["bytes"])
     ctypes.memset(address + fields["rows_at"], 0xFF, ROW_SIZE * limits.instruments)
+    fields.pop("options")
     for name, number in fields.items():
         setattr(at(address, STATE), name, number)
+    option_block.create(options_of(address), options_of_limits(limits))
     for portfolio in range(limits.portfolios):
         at(portfolio_of(address, portfolio), PORTFOLIO).parent = above[portfolio]
         scenarios.create(distribution_of(address, portfolio), limits.scenarios)
@@ -263,3 +275,9 @@ def distribution_of(state, portfolio):
     """Address of a portfolio's distribution of profits."""
     header = at(state, STATE)
     return state + int(header.distributions_at + int(portfolio) * header.distribution_size)
+
+
+@kernel
+def options_of(state):
+    """Address of the part with options."""
+    return state + int(at(state, STATE).options_at)

@@ -134,7 +134,21 @@ def move(distribution, returns, delta):
     """
     header = at(distribution, DISTRIBUTION)
     vector = vector_of(distribution)
-    below = shift(vector, returns, header.scenarios, delta, header.threshold)
+    follow(distribution, shift(vector, returns, header.scenarios, delta, header.threshold))
+
+
+@kernel
+def move_by(distribution, changes):
+    """Every profit moves by a change of its own, i8 [scenarios] at an address; measure again."""
+    header = at(distribution, DISTRIBUTION)
+    vector = vector_of(distribution)
+    follow(distribution, shift_by(vector, changes, header.scenarios, header.threshold))
+
+
+@kernel
+def follow(distribution, below):
+    """Have tail and measures be those of a vector that moved, with so many below the threshold."""
+    header = at(distribution, DISTRIBUTION)
     if below < header.needed or refresh(distribution) != below:
         rebuild(distribution)
         header.rebuilds += 1
@@ -153,6 +167,18 @@ def shift(vector, returns, scenarios, delta, threshold):
     below = 0
     for scenario in range(scenarios):
         moved = profit[scenario] + delta * int(change[scenario])
+        profit[scenario] = moved
+        below += moved < threshold
+    return below
+
+
+@kernel
+def shift_by(vector, changes, scenarios, threshold):
+    """Add its change to every profit; return how many are below the threshold then."""
+    profit, change = at(vector, VECTOR).profit, at(changes, VECTOR).profit
+    below = 0
+    for scenario in range(scenarios):
+        moved = profit[scenario] + change[scenario]
         profit[scenario] = moved
         below += moved < threshold
     return below

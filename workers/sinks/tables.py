@@ -15,6 +15,7 @@ from workers.records import (
     CONSOLIDATED,
     EXECUTION,
     FLOW,
+    GREEKS,
     LEVEL,
     LIMIT,
     POSITION_RECORD,
@@ -56,7 +57,7 @@ class Shown(IntEnum):
     WHY = 18  # asked, ioc, expired, ...
     REASONS = 19  # off_tick position ...: every bit of Reject
     TRADED = 20  # of an auction: indicated, traded
-    MEASURE = 21  # var_99, es_975, value, loss
+    MEASURE = 21  # var_99, es_975, value, loss, delta, ...
     STANDING = 22  # unknown, ok, warn, breach
 
 
@@ -188,6 +189,10 @@ _POSITIONS = (
     Column("quantity", "quantity", Shown.QUANTITY),
     *(Column(name, name, Shown.MONEY) for name in ("cost", "realised", "amount")),
 )
+_GREEKS = (
+    Column("portfolio", "portfolio"),
+    *(Column(name, name, Shown.MONEY) for name in ("delta", "gamma", "vega", "theta", "rho")),
+)
 _LIMITS = (
     Column("portfolio", "portfolio"),
     Column("measure", "measure", Shown.MEASURE),
@@ -250,6 +255,7 @@ TABLES = {
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
     "limit": Table("limits", LIMIT, (*_ORIGIN, *_LIMITS)),
     "position": Table("positions", POSITION_RECORD, (*_ORIGIN, *_POSITIONS)),
+    "greeks": Table("greeks", GREEKS, (*_ORIGIN, *_GREEKS)),
 }
 
 
