@@ -125,8 +125,18 @@ class PositionBoard:
         table.parts, table.sums = self.parts.ctypes.data, self.sums.ctypes.data
 
     def seat(self, symbol: str, row: int) -> None:
-        """An instrument that is named in the configuration has this row in the block now."""
-        self.places[self.rows.get(symbol, [])] = row
+        """An instrument that is named in the configuration has this row in the block now.
+
+        Its rows of the board are due, whether it is marked soon or not: what they say must not
+        depend on whether they were written right before.
+        """
+        rows, table = self.rows.get(symbol, []), at(self.address, TABLE)
+        self.places[rows] = row
+        for portfolio in {self.seats[each][0] for each in rows}:
+            group = at(group_of(self.address, portfolio), GROUP)
+            if group.cause:  # else they are due with the portfolio's first mark
+                table.due += 1 - int(group.due)
+                group.due = 1
 
     def add(self, portfolio: int, symbol: str, row: int) -> None:
         """A portfolio holds a row of the block: it has a row of the board from now on, if any."""
