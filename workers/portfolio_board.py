@@ -7,6 +7,7 @@ from ringbuf.record import slot_record
 from workers.kernels import option_positions, positions, risk_limits
 from workers.kernels.option_values import GREEKS
 from workers.kernels.position_block import MEASURES
+from workers.records import Measure
 
 PORTFOLIO_ROW = slot_record(
     [
@@ -26,7 +27,8 @@ PORTFOLIO_ROW = slot_record(
         ("realised", "i8"),  # by executions, money units
         ("stuck", "i8"),  # positions that keep an old value because a bound was reached
         ("options", "i8"),  # that it or one below it holds, expired ones too
-        ("greek", "i8", (GREEKS,)),  # by Greek, money units; only of those that hold options
+        # By Greek, money units; only of those that hold options, or whose delta has a limit.
+        ("greek", "i8", (GREEKS,)),
         ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
         ("standing", "i8", (MEASURES,)),
     ]
@@ -48,8 +50,9 @@ def show(board, book, top, portfolio, absent):
     row.unvalued = positions.unvalued(book, portfolio) + absent
     row.worst_scenario = positions.worst_scenario(book, portfolio)
     row.options = option_positions.count_of(book, portfolio)
-    for greek in range(GREEKS if row.options > 0 else 0):
-        row.greek[greek] = option_positions.greek_of(book, portfolio, greek)
+    if row.options > 0 or row.limit[Measure.DELTA] > 0:  # a sum over all rows: not for nobody
+        for greek in range(GREEKS):
+            row.greek[greek] = option_positions.greek_of(book, portfolio, greek)
     for measure in range(MEASURES):
         row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
     finish(address, ROW_SIZE)

@@ -15,7 +15,7 @@ from ringbuf.jit import kernel
 from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited
 from workers.instruments import SYMBOL_BYTES
-from workers.kernels import contributions
+from workers.kernels import contributions, option_parts
 from workers.kernels.position_block import HELD, POSITION, ancestors, held_of, position_of
 from workers.records import lined
 from workers.risk_options import RiskOptions, parents_of, symbols_below
@@ -32,11 +32,11 @@ POSITION_ROW = slot_record(
         ("portfolio", "i8"),
         ("instrument", "i8"),  # -1: not announced yet
         ("quantity", "i8"),  # of the portfolio itself, without those below it; so the next three
-        ("value", "i8"),  # money units
+        ("value", "i8"),  # money units, with options on it; so the next two
         ("cost", "i8"),
-        ("stuck", "i8"),  # 1: keeps an old value because a bound was reached
+        ("stuck", "i8"),  # how many keep an old value because a bound was reached
         ("mark", "i8"),  # bid + ask: the mid in half price units; 0: none yet
-        ("var_part", "i8"),  # of the portfolio's VaR, with all below it, money units
+        ("var_part", "i8"),  # of the portfolio's VaR, with all below it and options, money units
         ("es_part", "i8"),
     ]
 )
@@ -52,6 +52,8 @@ TABLE = record(
         ("unshown", "i8"),  # records taken since rows were written
         ("parts", "i8"),  # addresses of what is computed for all rows of a portfolio at once
         ("sums", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
         ("places", "i8"),
     ]
 )
@@ -96,7 +98,7 @@ class PositionBoard:
         self.table = lined(self.places_at + max(len(self.seats), 1) * PLACE_SIZE)
         self.places = self.table[self.places_at :].view(np.int64)
         self.places[:] = -1
-        self.parts, self.sums = np.zeros(held, np.int64), np.zeros(held, np.int64)
+        self.parts, self.sums, self.high, self.low = np.zeros((4, held), np.int64)
         self.address = self.table.ctypes.data
         table = at(self.address, TABLE)
         table.portfolios, table.showing = portfolios, -1
@@ -123,6 +125,7 @@ class PositionBoard:
         table.board, table.book = board, book
         table.places = self.address + self.places_at
         table.parts, table.sums = self.parts.ctypes.data, self.sums.ctypes.data
+        table.high, table.low = self.high.ctypes.data, self.low.ctypes.data
 
     def seat(self, symbol: str, row: int) -> None:
         """An instrument that is named in the configuration has this row in the block now.
@@ -218,6 +221,8 @@ def begin_next(table):
             header.showing, header.next = portfolio, group.first
             contributions.var_parts(header.book, portfolio, header.parts)
             contributions.tail_returns(header.book, portfolio, header.sums)
+            option_parts.add_var_parts(header.book, portfolio, header.parts)
+            option_parts.tail_profits(header.book, portfolio, header.high, header.low)
             return
 
 
@@ -234,10 +239,18 @@ def show(table, portfolio, number):
         held = at(held_of(header.book, row), HELD)
         position = at(position_of(header.book, row, portfolio), POSITION)
         shown.instrument, shown.mark = held.instrument, held.mark
-        shown.quantity, shown.cost = position.quantity, position.cost
-        shown.value, shown.stuck = position.value, position.stuck
+        value, cost, stuck = option_parts.held_on(header.book, row, portfolio)
+        shown.quantity, shown.cost = position.quantity, position.cost + cost
+        shown.value, shown.stuck = position.value + value, position.stuck + stuck
         shown.var_part = contributions.var_part(header.parts, row)
-        shown.es_part = contributions.es_part(header.book, portfolio, header.sums, row)
+        shown.es_part = contributions.es_part(
+            header.book,
+            portfolio,
+            header.sums,
+            row,
+            at(header.high, contributions.UNITS).unit[row],
+            at(header.low, contributions.UNITS).unit[row],
+        )
     finish(address, ROW_SIZE)
 
 
