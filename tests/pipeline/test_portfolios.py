@@ -1,11 +1,14 @@
 """Portfolios that form no trees are told, one line each; trees are shown from the top."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.portfolios import indented, limits_text, portfolio_faults, tree
+from workers.live_options import OptionPosition
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.records import Standing
 from workers.risk_options import LimitOptions, Portfolio, Position, RiskOptions
@@ -68,6 +71,22 @@ def test_limits_need_room_on_the_ring():
     assert not portfolio_faults(RiskOptions(portfolios=found[:25]), 128)
     (line,) = portfolio_faults(RiskOptions(portfolios=found), 128)
     assert line == "risk.portfolios: 26 of them with 104 limits; give at most 128 altogether"
+
+
+def test_greeks_need_room_on_the_ring():
+    held = OptionPosition(
+        underlying="ABC", type="put", strike=1.0, volatility=0.2, quantity=1, price=1.0,
+        expires=datetime(2030, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    found = [Portfolio(name=f"p{number}", options=[held]) for number in range(64)]
+    assert not portfolio_faults(RiskOptions(portfolios=found), 128)
+    found.append(Portfolio(name="above"))
+    found[0].parent = "above"
+    (line,) = portfolio_faults(RiskOptions(portfolios=found), 128)
+    assert line.startswith("risk.portfolios: a mark can give 130 records: one of each portfolio, ")
+    found[-1].options = [held] * 4_096
+    (line,) = portfolio_faults(RiskOptions(portfolios=found), 256)
+    assert line == "risk.portfolios: 4,160 options; give at most 4,096 altogether"
 
 
 @pytest.mark.parametrize(
