@@ -49,7 +49,6 @@ def show(board, book, top, portfolio, absent):
     row.realised = positions.realised(book, portfolio)
     row.unvalued = positions.unvalued(book, portfolio) + absent
     row.worst_scenario = positions.worst_scenario(book, portfolio)
-    row.options = option_positions.count_of(book, portfolio)
     if row.options > 0 or row.limit[Measure.DELTA] > 0:  # a sum over all rows: not for nobody
         for greek in range(GREEKS):
             row.greek[greek] = option_positions.greek_of(book, portfolio, greek)

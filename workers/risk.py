@@ -47,6 +47,7 @@ from workers.risk_options import (
     counts_below,
     limits_of,
     load_scenarios,
+    options_below,
     owners_of,
     parents_of,
     records_most,
@@ -125,7 +126,7 @@ class Risk(Stage):
         portfolio, row = self.options.portfolios[number], np.zeros(1, PORTFOLIO_ROW)
         row["name"], row["scenarios"] = portfolio.name.encode(), count
         row["convention"], row["unvalued"] = CONVENTION, unvalued
-        row["parent"] = self.parents[number]
+        row["parent"], row["options"] = self.parents[number], options_below(self.options)[number]
         for measure, most in portfolio.limits.amounts().items():
             amount = round(most * MONEY_SCALE)
             warn_at = round(amount * portfolio.limits.warn)

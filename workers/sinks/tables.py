@@ -264,7 +264,7 @@ def reasons_text(reasons: int) -> str:
     return " ".join(name for bit, name in REASONS.items() if reasons & bit)
 
 
-DEFAULT_KINDS = ("top", "trade", "risk", "limit")
+DEFAULT_KINDS = ("top", "trade", "risk", "limit", "greeks")
 
 
 def check_interval(conflate_ms: float | None) -> None:
