@@ -50,5 +50,5 @@ def bind(kind, state, scratch):
         desk.waits, desk.shown = state + WAITS_AT, state + SHOWN_AT
         table = at(state + SHOWN_AT, TABLE)
         table.book, table.board = desk.positions, scratch + BOARD_AT
-        table.parts = table.sums = table.places = scratch + PARTS_AT
+        table.parts = table.sums = table.high = table.low = table.places = scratch + PARTS_AT
         desk.absent, desk.counters = state + ABSENT_AT, scratch + COUNTERS_AT
