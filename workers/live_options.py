@@ -15,14 +15,20 @@
 European options (Black and Scholes 1973, Merton 1973) in the currency of the portfolio.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
 
+from ringbuf.atomics import at
+from workers.kernels import option_positions
 from workers.kernels.black_scholes import CALL, LEAST, MOST, PUT
 from workers.kernels.black_scholes import MOST_VOLATILITY as VOLATILITY_MAX
+from workers.kernels.option_block import NONE, OPTION, option_of
 from workers.kernels.option_positions import Held
+from workers.kernels.option_values import TERMS
+from workers.kernels.position_block import options_of
 from workers.records import MONEY_SCALE
 
 UNITS_MAX = 1e15  # of one option
@@ -94,6 +100,34 @@ def _within(where: str, value: float, low: float, high: float) -> list[str]:
     if low <= value <= high:
         return []
     return [f"{where}: {value} is out of range; give {low:g} to {high:g}"]
+
+
+def described(option: OptionPosition) -> str:
+    """An option in a few words, by its name where it has one."""
+    words = f"{option.underlying} {option.strike:g} {option.type} {option.expires:%Y-%m-%d}"
+    return option.name or words
+
+
+def stuck_text(book: int, held: Sequence[tuple[str, list[OptionPosition]]]) -> str:
+    """Which option keeps an old value, the first of them; "": none does.
+
+    book: address of the block of positions; held: name and options of each portfolio.
+    """
+    number = int(option_positions.first_stuck(book))
+    if number == NONE:
+        return ""
+    address = option_of(options_of(book), number)
+    name, options = held[int(at(address, OPTION).portfolio)]
+    terms = at(address, TERMS)
+    mine = next(
+        each
+        for each in options
+        if all(terms[field] == getattr(held_of(each), field) for field in TERMS.names or ())
+    )
+    return (
+        f"option {described(mine)!r} of portfolio {name!r} has no value within the bounds and "
+        "keeps its last one; look at its terms and at the mark of what it is on"
+    )
 
 
 def expires_ns(option: OptionPosition) -> int:

@@ -35,7 +35,7 @@ from workers.kernels import (
     waiting,
 )
 from workers.kernels.position_block import STATE, ancestors
-from workers.live_options import held_of
+from workers.live_options import held_of, stuck_text
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import PositionBoard
 from workers.records import EXECUTION, MONEY_SCALE, TOP, lined
@@ -152,7 +152,7 @@ class Risk(Stage):
         new_hop(self.desk_at, links.panel)
         desk.shown = self.shown.address
         self.shown.bind(links.boards["positions"].address, desk.positions)
-        self.told = 0  # of `astray`
+        self.told = self.unpriced = 0  # of `astray`, of options
         known = self.desk[KNOWN_AT:][: self.instruments]
         self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
         names = [portfolio.name for portfolio in self.options.portfolios]
@@ -208,7 +208,13 @@ class Risk(Stage):
                 known.what = HELD_HERE if known.what == HELD_HERE else TRADED
 
     def _warn(self) -> None:
-        """Say which executions are in no position."""
+        """Say which executions are in no position, and which option has no value."""
+        unpriced = int(self.links.panel.counters["risk"]["unpriced"])
+        if unpriced != self.unpriced:
+            self.unpriced = unpriced
+            held = [(each.name, each.options) for each in self.options.portfolios]
+            if text := stuck_text(self.book.ctypes.data, held):
+                self.links.panel.status["message"] = text.encode()[:256]
         astray = int(at(self.desk_at, DESK).astray)
         if astray != self.told:
             self.told = astray

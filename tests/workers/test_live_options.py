@@ -273,3 +273,32 @@ def test_an_option_that_waits_for_its_first_mark_is_counted():
         turn_until_finished(stage, at, "risk")
         rows = at.links.boards["portfolios"].all()[:4]
         assert rows["unvalued"].tolist() == [0, 0, 0, 0]
+
+
+def test_an_option_without_a_value_is_named_and_its_limits_are_unknown():
+    """Its value would be beyond the bounds where the price is 1e8."""
+    limits = LimitOptions(delta=1e9, value=9e8)
+    held = [option(), option(strike=1.0, quantity=10**6, price=0.001)]
+    options = RiskOptions(
+        portfolios=[Portfolio(name="p", options=held, limits=limits)], scenarios=DAYS
+    )
+    with joint(Risk) as at:
+        stage = stage_of(at, options)
+        at.sources["book"].push(marks_of([(0, 1_000_000, 1)]))
+        stage.turn(0)
+        assert at.links.panel.status["message"] == b""
+        at.sources["book"].push(marks_of([(0, 10**12, 1)]))
+        stage.turn(0)
+        told = at.took("risk")
+        changes = told[told["kind"] == Kept.LIMIT].view(LIMIT)
+        assert changes["after"].tolist() == [Standing.OK] * 2 + [Standing.BREACH, Standing.UNKNOWN]
+        assert set(changes["measure"].tolist()) == {Measure.DELTA, Measure.VALUE}
+        said = at.links.panel.status["message"].decode()
+        assert said.startswith("option 'AAA 1 call 2023-12-15' of portfolio 'p' has no value")
+        assert at.counters("risk")["unpriced"] == 1
+        assert at.links.boards["portfolios"].all()["stuck"][0] == 1
+
+
+def test_an_option_is_described_by_its_name_where_it_has_one():
+    assert live_options.described(option(name="the hedge")) == "the hedge"
+    assert live_options.described(option(type="put")) == "AAA 100 put 2023-12-15"

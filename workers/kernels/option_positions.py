@@ -267,6 +267,16 @@ def is_due(state, instrument, time_ns):
 
 
 @kernel
+def first_stuck(state):
+    """The number of the first option that keeps an old value, NONE: there is none."""
+    options = options_of(state)
+    for number in range(at(options, OPTIONS).used):
+        if at(option_of(options, number), OPTION).stuck:
+            return number
+    return NONE
+
+
+@kernel
 def count_of(state, portfolio):
     """How many options a portfolio and those below it hold, expired ones too."""
     options = options_of(state)
