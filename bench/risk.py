@@ -4,7 +4,7 @@ One portfolio over 1,000 scenarios, marked to prices that move a little, one ins
 exact VaR, ES and worst scenario after each mark, and with it what every position adds to VaR. The
 bare update adds one row of returns to the vector of profits and measures nothing: the least that
 an exact way can do. numpy's way forms the vector anew and sorts out its tail. At the end the vector
-must equal a recomputation bit for bit.
+must equal a recomputation bit for bit. A mark of what ten options are on: see risk_options.py.
 """
 
 import time
@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from bench import risk_options
 from bench.harness import (
     Actor,
     Bench,
@@ -23,6 +24,7 @@ from bench.harness import (
     cores,
     run_rounds,
 )
+from bench.risk_options import OptionDesk
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
@@ -43,6 +45,7 @@ POSITIONS = (1_000, 10_000)
 POSITIONS_SHORT = (40, 80)
 TICKS, TICKS_SHORT = 20_000, 400
 NUMPY_TICKS = 30
+OPTION_TICKS, OPTION_TICKS_SHORT = 500, 20
 ROUNDS = 9
 SCALE = 10_000
 PRICE = 100 * SCALE
@@ -171,6 +174,7 @@ class Desk:
 
 
 DESKS: dict[int, Desk] = {}  # of the process that measures
+OPTIONS: list[OptionDesk] = []  # there, too
 
 
 def load(held: int, count: int, ticks: int) -> None:
@@ -183,6 +187,23 @@ def load(held: int, count: int, ticks: int) -> None:
 def measure(held: int, variant: str) -> Metrics:
     """Measured in the pinned process."""
     return DESKS[held].measure(variant)
+
+
+def load_options(count: int, ticks: int) -> None:
+    """Have options ready, their kernels compiled."""
+    OPTIONS[:] = [OptionDesk(count, ticks)]
+    OPTIONS[0].measure(risk_options.MARK)
+
+
+def measure_options(variant: str) -> Metrics:
+    """Measured in the pinned process."""
+    return OPTIONS[0].measure(variant)
+
+
+def options_there(actor: Actor, variant: str) -> Metrics:
+    """Measured by the actor."""
+    actor.start(measure_options, variant)
+    return actor.result()
 
 
 def there(actor: Actor, held: int, variant: str) -> Metrics:
@@ -203,10 +224,20 @@ def run(options: Options) -> Result:
             actor.result()
             for variant in (BARE, MARK, PARTS, NUMPY):
                 variants[f"{held:,}: {variant}"] = partial(there, actor, held, variant)
+        actor.start(load_options, count, options.scaled(OPTION_TICKS, OPTION_TICKS_SHORT))
+        actor.result()
+        ours, theirs = (
+            f"{risk_options.COUNT} options: {each}"
+            for each in (risk_options.MARK, risk_options.NUMPY)
+        )
+        variants[ours] = partial(options_there, actor, risk_options.MARK)
+        variants[theirs] = partial(options_there, actor, risk_options.NUMPY)
         run_rounds(result, variants, options.rounds_of(ROUNDS))
     for name in result.variants:
         held, _, variant = name.partition(": ")
-        if variant != BARE:
+        if name == theirs:
+            result.pairs[name] = ours
+        elif variant != BARE and name != ours:
             result.pairs[name] = f"{held}: {BARE}"
     return result
 

@@ -69,6 +69,7 @@ PRINTED = {
     "risk": "sequence time symbol portfolio value pnl var_99 es_975",
     "position": "sequence time symbol portfolio quantity cost realised amount",
     "limit": "sequence time portfolio measure before after measured limit",
+    "greeks": "sequence time portfolio delta gamma vega theta rho",
 }
 MIXED = "sequence time symbol kind what"  # records of several layouts
 OF_PORTFOLIOS = "sequence time symbol portfolio kind what"  # those of the risk ring
@@ -86,6 +87,7 @@ WIDTHS = {
     "left": 8, "surplus": 9, "reference": 9, "why": 8, "liquidity": 9, "auction": 9,
     "following": 9, "account": 7, "cost": 12, "realised": 11, "amount": 11,
     "order_id": 9, "match_id": 9, "cause": 9, "value": 12, "pnl": 11, "var_99": 10, "es_975": 10,
+    "delta": 11, "gamma": 10, "vega": 9, "theta": 9, "rho": 9,
     "measure": 7, "before": 7, "after": 7, "measured": 12, "limit": 12, "doubtful": 8,
 }  # fmt: skip
 HEADERS = {
@@ -315,6 +317,10 @@ GISTS = {
         *("quantity", "cost", "realised"),
     ),
     "limit": ("{}: {} → {}, {} of {}", "measure", "before", "after", "measured", "limit"),
+    "greeks": (
+        "delta {}, gamma {}, vega {}, theta {}, rho {}",
+        *("delta", "gamma", "vega", "theta", "rho"),
+    ),
     "auction": ("{} {} at {}, surplus {}", "auction", "quantity", "price", "surplus"),
     "consolidated": (
         "{} at {} | {} at {}, {}",

@@ -29,6 +29,7 @@ from ringbuf.files import NAME, SegmentError, alive, full_name, names, place
 from ringbuf.histogram import Summary
 from ringbuf.panel import Life, Panel
 from ringbuf.share import KIND as RING
+from workers.kernels.option_values import Greek
 from workers.records import MONEY_SCALE
 from workers.sinks.tables import MEASURES
 
@@ -49,6 +50,13 @@ MONEY = {
 COUNTS = {
     "unvalued": ("unmarked_positions", "Positions that wait for their first mark."),
     "stuck": ("stuck_positions", "Positions that keep an old value because of a bound."),
+}
+GREEKS = {
+    Greek.DELTA: "What 1 % up makes, currency.",
+    Greek.GAMMA: "By how much delta grows for each 1 %, currency.",
+    Greek.VEGA: "What one point of volatility makes, currency.",
+    Greek.THETA: "What a day of 365 makes, currency.",
+    Greek.RHO: "What 0.01 % on rates makes, currency.",
 }
 NUMBERED = re.compile(r"(?P<block>[a-z]+)(?P<number>\d+)")  # feed0, sink1
 
@@ -183,6 +191,12 @@ def _tell_portfolio(families: Families, row: np.record, labels: dict[str, str]) 
         families.gauge(f"portfolio_{name}", text, int(row[field]) / MONEY_SCALE, **labels)
     for field, (name, text) in COUNTS.items():
         families.gauge(f"portfolio_{name}", text, int(row[field]), **labels)
+    if row["options"]:
+        what = "Options that it holds, expired ones too."
+        families.gauge("portfolio_options", what, int(row["options"]), **labels)
+        for greek, text in GREEKS.items():
+            amount = int(row["greek"][greek]) / MONEY_SCALE
+            families.gauge(f"portfolio_{greek.name.lower()}", text, amount, **labels)
     what = "Event time of the record that moved it last, Unix time."
     families.gauge("portfolio_event_time_seconds", what, int(row["time_ns"]) / 1e9, **labels)
     for measure, most in enumerate(row["limit"].tolist()):

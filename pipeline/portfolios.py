@@ -7,8 +7,17 @@ import numpy as np
 from pipeline.contracts import contract_faults
 from pipeline.shape import near
 from workers.contracts import PLAIN
+from workers.kernels.option_block import OPTIONS_MAX
+from workers.live_options import faults as option_faults
 from workers.records import MONEY_SCALE, Standing
-from workers.risk_options import LimitOptions, Portfolio, RiskOptions, answers_most, records_most
+from workers.risk_options import (
+    LimitOptions,
+    Portfolio,
+    RiskOptions,
+    answers_most,
+    limits_of,
+    records_most,
+)
 from workers.sinks.tables import MEASURES, STANDINGS
 
 ANSWERS_MAX = 255  # the answers to one mark are numbered in one byte
@@ -33,41 +42,75 @@ def portfolio_faults(options: RiskOptions, ring: int) -> list[str]:
     most = min(ANSWERS_MAX, ring)
     if len(portfolios) > most:
         problems.append(f"risk.portfolios: {len(portfolios)} of them; give at most {most}")
-    elif (limits := answers_most(options) - len(portfolios)) > most - len(portfolios):
+    elif (limits := limits_of(options)) > most - len(portfolios):
         problems.append(
             f"risk.portfolios: {len(portfolios)} of them with {limits} limits; give at most {most} "
             "altogether"
         )
-    elif (records := records_most(options)) > most:
+    elif (held := sum(len(portfolio.options) for portfolio in portfolios)) > OPTIONS_MAX:
         problems.append(
-            f"risk.portfolios: an execution can give {records} records; give fewer portfolios or "
-            f"limits, or no conflate_ms: at most {most}"
+            f"risk.portfolios: {held:,} options; give at most {OPTIONS_MAX:,} altogether"
         )
     parents = {portfolio.parent for portfolio in portfolios}
     if not problems:
         problems += _parent_faults(portfolios)
+    if not problems:
+        problems += _record_faults(options, most)
     problems += _account_faults(portfolios)
     problems += contract_faults(options)
     for number, portfolio in enumerate(portfolios):
-        where = f"risk.portfolios[{number}]"
-        if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
-            problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
-        given = portfolio.positions or portfolio.accounts or options.lines
-        if not given and portfolio.name not in parents:
+        problems += _faults_of(f"risk.portfolios[{number}]", portfolio, parents, options)
+    return problems
+
+
+def _record_faults(options: RiskOptions, most: int) -> list[str]:
+    """More records in answer to one than the ring holds; the trees are known to be trees."""
+    if (answers := answers_most(options)) > most:
+        text = (
+            f"a mark can give {answers} records: one of each portfolio, one more of each with "
+            f"options, one of each limit; give at most {most} altogether"
+        )
+    elif (records := records_most(options)) > most:
+        text = (
+            f"an execution can give {records} records; give fewer portfolios or limits, or no "
+            f"conflate_ms: at most {most}"
+        )
+    else:
+        return []
+    return [f"risk.portfolios: {text}"]
+
+
+def _faults_of(
+    where: str, portfolio: Portfolio, parents: set[str | None], options: RiskOptions
+) -> list[str]:
+    """What is wrong with one portfolio by itself; parents: the names of all that are."""
+    problems = []
+    if not 0 < len(portfolio.name.encode()) <= NAME_BYTES:
+        problems.append(f"{where}.name: {portfolio.name!r}; give 1 to {NAME_BYTES} bytes")
+    held = portfolio.positions or portfolio.options or portfolio.accounts or options.lines
+    if not held and portfolio.name not in parents:
+        problems.append(
+            f"{where}.positions: {portfolio.name!r} has none, and is no portfolio's parent; "
+            "give one"
+        )
+    problems += _limit_faults(f"{where}.limits", portfolio.limits)
+    if not 1 <= portfolio.lots <= LOTS_MAX:
+        problems.append(f"{where}.lots: {portfolio.lots}; give 1 to {LOTS_MAX:,}")
+    for symbol, position in portfolio.positions.items():
+        multiplier = options.instruments.get(symbol, PLAIN).multiplier
+        if not abs(position.quantity * position.price * multiplier) <= COST_MAX:
             problems.append(
-                f"{where}.positions: {portfolio.name!r} has none, and is no portfolio's parent; "
-                "give one"
+                f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
+                f"amount; give at most {COST_MAX:,} altogether"
             )
-        problems += _limit_faults(f"{where}.limits", portfolio.limits)
-        if not 1 <= portfolio.lots <= LOTS_MAX:
-            problems.append(f"{where}.lots: {portfolio.lots}; give 1 to {LOTS_MAX:,}")
-        for symbol, position in portfolio.positions.items():
-            multiplier = options.instruments.get(symbol, PLAIN).multiplier
-            if not abs(position.quantity * position.price * multiplier) <= COST_MAX:
-                problems.append(
-                    f"{where}.positions.{symbol}: {position.quantity} at {position.price} is no "
-                    f"amount; give at most {COST_MAX:,} altogether"
-                )
+    for number, option in enumerate(portfolio.options):
+        problems += option_faults(f"{where}.options[{number}]", option)
+        currency = options.instruments.get(option.underlying, PLAIN).currency
+        if currency not in (None, options.currency):
+            problems.append(
+                f"{where}.options[{number}].underlying: {option.underlying} is in {currency}; give "
+                f"options on what is in {options.currency}"
+            )
     return problems
 
 

@@ -14,6 +14,7 @@ from pipeline.portfolios import CONVENTION, INDENT, limits_text, tree
 from pipeline.report import parts
 from pipeline.selection import choice
 from ringbuf.board import Board
+from workers.kernels.option_values import Greek
 from workers.records import MONEY_SCALE, Measure
 from workers.sinks.tables import MEASURES, STANDINGS
 from workers.sinks.values import times
@@ -33,7 +34,10 @@ class LimitShown(msgspec.Struct):
 
 
 class PositionShown(msgspec.Struct):
-    """What a portfolio with all below it holds of an instrument, and what that adds to its risk."""
+    """What a portfolio with all below it holds of an instrument, and what that adds to its risk.
+
+    All but the quantity with the options on it.
+    """
 
     symbol: str
     quantity: int  # lots
@@ -42,6 +46,16 @@ class PositionShown(msgspec.Struct):
     pnl: float | None
     var_part: float  # the parts of all positions add up to the portfolio's figure
     es_part: float
+
+
+class GreeksShown(msgspec.Struct):
+    """What moves a portfolio that holds options, in currency."""
+
+    delta: float  # what 1 % up makes
+    gamma: float  # by how much that grows for each 1 %
+    vega: float  # what one point of volatility makes
+    theta: float  # a day of 365
+    rho: float  # 0.01 % on rates
 
 
 class PortfolioShown(msgspec.Struct):
@@ -65,6 +79,8 @@ class PortfolioShown(msgspec.Struct):
     sequence: int  # of the book record whose mark moved it last; 0: none has
     time: str | None  # of that record
     convention: str
+    options: int  # that it holds, expired ones too
+    greeks: GreeksShown | None  # None: it holds no options
     positions: list[PositionShown]
 
 
@@ -122,6 +138,8 @@ def _shown(rows: np.ndarray, names: list[str], number: int, depth: int) -> Portf
     money = {name: int(row[name]) / MONEY_SCALE for name in ("value", "pnl", "var_99", "es_975")}
     gross = int(row["notional"]) / MONEY_SCALE
     held_against = {Measure.VALUE: gross, Measure.LOSS: -money["pnl"]}
+    for greek, amount in zip(Greek, row["greek"].tolist(), strict=True):
+        held_against[Measure[greek.name]] = abs(amount) / MONEY_SCALE
     return PortfolioShown(
         name=names[number],
         parent=names[row["parent"]] if row["parent"] >= 0 else None,
@@ -145,6 +163,8 @@ def _shown(rows: np.ndarray, names: list[str], number: int, depth: int) -> Portf
         sequence=int(row["cause"]),
         time=times(rows["time_ns"][number : number + 1])[0] if row["cause"] else None,
         convention=CONVENTION,
+        options=int(row["options"]),
+        greeks=_greeks(row),
         positions=[],
         value=money["value"],
         pnl=money["pnl"],
@@ -152,6 +172,13 @@ def _shown(rows: np.ndarray, names: list[str], number: int, depth: int) -> Portf
         var_99=money["var_99"],
         es_975=money["es_975"],
     )
+
+
+def _greeks(row: np.record) -> GreeksShown | None:
+    """Those of a portfolio that holds options; of others the board has none."""
+    if not row["options"]:
+        return None
+    return GreeksShown(*(amount / MONEY_SCALE for amount in row["greek"].tolist()))
 
 
 def show(pipeline: str | None, portfolio: str | None, as_json: bool) -> None:
@@ -165,6 +192,8 @@ def show(pipeline: str | None, portfolio: str | None, as_json: bool) -> None:
     console.out.print(portfolios(named, found))
     if portfolio is not None:
         console.out.print(basis(found[0]), markup=False, soft_wrap=True)
+    if any(each.greeks for each in found):
+        console.out.print(greek_table(found))
     if found[0].positions:
         console.out.print(position_table(found[0]))
     if portfolio is not None and found[0].limits:
@@ -188,6 +217,22 @@ def portfolios(pipeline: str, found: list[PortfolioShown]) -> Table:
             *(f"{count:,}" for count in counts),
             each.standing,
         )
+    return made
+
+
+def greek_table(found: list[PortfolioShown]) -> Table:
+    """The Greeks of those that hold options."""
+    made = console.table(
+        "Greeks (1 % of the price, a point, a day, 0.01 %)", "portfolio", ">options",
+        *(f">{greek.name.lower()}" for greek in Greek),
+    )  # fmt: skip
+    for each in found:
+        if each.greeks is not None:
+            made.add_row(
+                INDENT * (each.depth - found[0].depth) + each.name,
+                f"{each.options:,}",
+                *(f"{amount:,.2f}" for amount in msgspec.structs.astuple(each.greeks)),
+            )
     return made
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from msgspec import inspect
@@ -11,6 +12,7 @@ WORDS: dict[type, tuple[tuple[type, ...], str]] = {
     inspect.FloatType: ((int, float), "a number"),
     inspect.StrType: ((str,), "text in quotes"),
     inspect.BoolType: ((bool,), "true or false"),
+    inspect.DateTimeType: ((datetime,), "a date and time, as 2026-12-18T21:00:00Z without quotes"),
     inspect.ListType: ((list,), "a list"),
     inspect.DictType: ((dict,), "a table"),
     inspect.StructType: ((dict,), "a table"),

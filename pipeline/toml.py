@@ -1,12 +1,14 @@
 """A configuration written as TOML, for people to read and change: only what is not the default."""
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from pipeline.config import Config
 
+TIMES = (datetime,)  # what TOML has, and JSON has not
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -14,7 +16,7 @@ def write_config(config: Config, path: Path, comment: str = "") -> None:
     """Write a configuration file that `load` reads back to an equal one."""
     lines = [f"# {line}" for line in comment.splitlines()]
     plain = Config(name=config.name, feeds=config.feeds)
-    data, default = msgspec.to_builtins(config), msgspec.to_builtins(plain)
+    data, default = (msgspec.to_builtins(each, builtin_types=TIMES) for each in (config, plain))
     table = {key: _changed(data[key], default[key]) for key in data}
     table |= {"name": data["name"], "feeds": data["feeds"]}
     _write(lines, "", {key: value for key, value in table.items() if value not in ({}, [], None)})
@@ -61,4 +63,6 @@ def _key(key: str) -> str:
 
 def _value(value) -> str:
     """JSON's strings, numbers, booleans and arrays are TOML's, but for one character."""
+    if isinstance(value, datetime):
+        return value.isoformat()
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -6,12 +6,13 @@ from ringbuf.record import LINE, record
 from ringbuf.ring import claim, publish
 from workers import portfolio_board, position_board
 from workers.hop import HOP
-from workers.kernels import positions, risk_limits, waiting
-from workers.kernels.position_block import MEASURES, STATE
-from workers.records import LIMIT, RISK, TOP, Kept, Mark
-from workers.risk_counters import COUNTERS, restand
+from workers.kernels import option_positions, positions, risk_limits, waiting
+from workers.kernels.option_values import DELTA, GAMMA, RHO, THETA, VEGA
+from workers.kernels.position_block import MEASURES
+from workers.records import GREEKS, LIMIT, RISK, TOP, Kept, Mark
+from workers.risk_counters import COUNTERS, count_values, restand
 
-CONVENTION, LIMIT_KIND = int(Kept.RISK), int(Kept.LIMIT)
+CONVENTION, LIMIT_KIND, GREEKS_KIND = int(Kept.RISK), int(Kept.LIMIT), int(Kept.GREEKS)
 DOUBTFUL = int(Mark.STALE | Mark.CROSSED | Mark.BARRED)  # a mark is not taken from such a book
 # What is known of an instrument. Of those that an account of ours trades TRADED is held since then
 # only, and NO_SCENARIOS cannot be held. QUOTED: nobody holds it, but its mark is a currency's rate.
@@ -62,7 +63,7 @@ def take_waiting(state):
     taken = waiting.take(desk.waits, desk.positions)
     tally.marks += taken
     tally.waiting -= taken
-    tally.saturated = at(desk.positions, STATE).saturated
+    count_values(desk.counters, desk.positions)
     return taken > 0
 
 
@@ -119,7 +120,7 @@ def concerning(state, portfolio, top):
 
 @kernel
 def tell(state, writer, top, instrument, portfolio, index):
-    """Publish a portfolio's figures; return the next index."""
+    """Publish a portfolio's figures, and its Greeks where it holds options; the next index."""
     desk = at(state, DESK)
     record_ = at(claim(writer, desk.target), RISK)
     record_.cause, record_.time_ns = top.sequence, top.time_ns
@@ -129,6 +130,26 @@ def tell(state, writer, top, instrument, portfolio, index):
     record_.pnl = positions.pnl(desk.positions, portfolio)
     record_.var_99 = positions.var_99(desk.positions, portfolio)
     record_.es_975 = positions.es_975(desk.positions, portfolio)
+    publish(writer, desk.target, desk.timing.born, desk.timing.now)
+    desk.target += 1
+    if option_positions.count_of(desk.positions, portfolio) == 0:
+        return index + 1
+    return tell_greeks(state, writer, top, instrument, portfolio, index + 1)
+
+
+@kernel
+def tell_greeks(state, writer, top, instrument, portfolio, index):
+    """Publish a portfolio's Greeks; return the next index."""
+    desk = at(state, DESK)
+    book, record_ = desk.positions, at(claim(writer, desk.target), GREEKS)
+    record_.cause, record_.time_ns = top.sequence, top.time_ns
+    record_.instrument, record_.portfolio = instrument, portfolio
+    record_.index, record_.kind = index, GREEKS_KIND
+    record_.delta = option_positions.greek_of(book, portfolio, DELTA)
+    record_.gamma = option_positions.greek_of(book, portfolio, GAMMA)
+    record_.vega = option_positions.greek_of(book, portfolio, VEGA)
+    record_.theta = float(option_positions.greek_of(book, portfolio, THETA))
+    record_.rho = float(option_positions.greek_of(book, portfolio, RHO))
     publish(writer, desk.target, desk.timing.born, desk.timing.now)
     desk.target += 1
     return index + 1

@@ -4,8 +4,10 @@ from ringbuf.atomics import at
 from ringbuf.board import begin, finish
 from ringbuf.jit import kernel
 from ringbuf.record import slot_record
-from workers.kernels import positions, risk_limits
+from workers.kernels import option_positions, positions, risk_limits
+from workers.kernels.option_values import GREEKS
 from workers.kernels.position_block import MEASURES
+from workers.records import Measure
 
 PORTFOLIO_ROW = slot_record(
     [
@@ -24,6 +26,9 @@ PORTFOLIO_ROW = slot_record(
         ("notional", "i8"),  # money units
         ("realised", "i8"),  # by executions, money units
         ("stuck", "i8"),  # positions that keep an old value because a bound was reached
+        ("options", "i8"),  # that it or one below it holds, expired ones too
+        # By Greek, money units; only of those that hold options, or whose delta has a limit.
+        ("greek", "i8", (GREEKS,)),
         ("limit", "i8", (MEASURES,)),  # by Measure, money units; 0: none
         ("standing", "i8", (MEASURES,)),
     ]
@@ -44,6 +49,9 @@ def show(board, book, top, portfolio, absent):
     row.realised = positions.realised(book, portfolio)
     row.unvalued = positions.unvalued(book, portfolio) + absent
     row.worst_scenario = positions.worst_scenario(book, portfolio)
+    if row.options > 0 or row.limit[Measure.DELTA] > 0:  # a sum over all rows: not for nobody
+        for greek in range(GREEKS):
+            row.greek[greek] = option_positions.greek_of(book, portfolio, greek)
     for measure in range(MEASURES):
         row.standing[measure] = risk_limits.standing_of(book, portfolio, measure)
     finish(address, ROW_SIZE)

@@ -15,7 +15,7 @@ from ringbuf.jit import kernel
 from ringbuf.record import LINE, record, slot_record
 from ringbuf.ring import awaited
 from workers.instruments import SYMBOL_BYTES
-from workers.kernels import contributions
+from workers.kernels import contributions, option_parts
 from workers.kernels.position_block import HELD, POSITION, ancestors, held_of, position_of
 from workers.records import lined
 from workers.risk_options import RiskOptions, parents_of, symbols_below
@@ -32,11 +32,11 @@ POSITION_ROW = slot_record(
         ("portfolio", "i8"),
         ("instrument", "i8"),  # -1: not announced yet
         ("quantity", "i8"),  # of the portfolio itself, without those below it; so the next three
-        ("value", "i8"),  # money units
+        ("value", "i8"),  # money units, with options on it; so the next two
         ("cost", "i8"),
-        ("stuck", "i8"),  # 1: keeps an old value because a bound was reached
+        ("stuck", "i8"),  # how many keep an old value because a bound was reached
         ("mark", "i8"),  # bid + ask: the mid in half price units; 0: none yet
-        ("var_part", "i8"),  # of the portfolio's VaR, with all below it, money units
+        ("var_part", "i8"),  # of the portfolio's VaR, with all below it and options, money units
         ("es_part", "i8"),
     ]
 )
@@ -52,6 +52,8 @@ TABLE = record(
         ("unshown", "i8"),  # records taken since rows were written
         ("parts", "i8"),  # addresses of what is computed for all rows of a portfolio at once
         ("sums", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
         ("places", "i8"),
     ]
 )
@@ -96,7 +98,7 @@ class PositionBoard:
         self.table = lined(self.places_at + max(len(self.seats), 1) * PLACE_SIZE)
         self.places = self.table[self.places_at :].view(np.int64)
         self.places[:] = -1
-        self.parts, self.sums = np.zeros(held, np.int64), np.zeros(held, np.int64)
+        self.parts, self.sums, self.high, self.low = np.zeros((4, held), np.int64)
         self.address = self.table.ctypes.data
         table = at(self.address, TABLE)
         table.portfolios, table.showing = portfolios, -1
@@ -123,10 +125,21 @@ class PositionBoard:
         table.board, table.book = board, book
         table.places = self.address + self.places_at
         table.parts, table.sums = self.parts.ctypes.data, self.sums.ctypes.data
+        table.high, table.low = self.high.ctypes.data, self.low.ctypes.data
 
     def seat(self, symbol: str, row: int) -> None:
-        """An instrument that is named in the configuration has this row in the block now."""
-        self.places[self.rows.get(symbol, [])] = row
+        """An instrument that is named in the configuration has this row in the block now.
+
+        Its rows of the board are due, whether it is marked soon or not: what they say must not
+        depend on whether they were written right before.
+        """
+        rows, table = self.rows.get(symbol, []), at(self.address, TABLE)
+        self.places[rows] = row
+        for portfolio in {self.seats[each][0] for each in rows}:
+            group = at(group_of(self.address, portfolio), GROUP)
+            if group.cause:  # else they are due with the portfolio's first mark
+                table.due += 1 - int(group.due)
+                group.due = 1
 
     def add(self, portfolio: int, symbol: str, row: int) -> None:
         """A portfolio holds a row of the block: it has a row of the board from now on, if any."""
@@ -208,6 +221,8 @@ def begin_next(table):
             header.showing, header.next = portfolio, group.first
             contributions.var_parts(header.book, portfolio, header.parts)
             contributions.tail_returns(header.book, portfolio, header.sums)
+            option_parts.add_var_parts(header.book, portfolio, header.parts)
+            option_parts.tail_profits(header.book, portfolio, header.high, header.low)
             return
 
 
@@ -224,10 +239,18 @@ def show(table, portfolio, number):
         held = at(held_of(header.book, row), HELD)
         position = at(position_of(header.book, row, portfolio), POSITION)
         shown.instrument, shown.mark = held.instrument, held.mark
-        shown.quantity, shown.cost = position.quantity, position.cost
-        shown.value, shown.stuck = position.value, position.stuck
+        value, cost, stuck = option_parts.held_on(header.book, row, portfolio)
+        shown.quantity, shown.cost = position.quantity, position.cost + cost
+        shown.value, shown.stuck = position.value + value, position.stuck + stuck
         shown.var_part = contributions.var_part(header.parts, row)
-        shown.es_part = contributions.es_part(header.book, portfolio, header.sums, row)
+        shown.es_part = contributions.es_part(
+            header.book,
+            portfolio,
+            header.sums,
+            row,
+            at(header.high, contributions.UNITS).unit[row],
+            at(header.low, contributions.UNITS).unit[row],
+        )
     finish(address, ROW_SIZE)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ringbuf.record import LINE, fields_of, offset, record, slot_record
 from workers.risk_records import (  # noqa: F401 (some are only handed on)
+    GREEKS,
     LIMIT,
     POSITION_RECORD,
     RISK,
@@ -365,6 +366,7 @@ RISK_RING = {
     "risk": (int(Kept.RISK), RISK),
     "limit": (int(Kept.LIMIT), LIMIT),
     "position": (int(Kept.POSITION), POSITION_RECORD),
+    "greeks": (int(Kept.GREEKS), GREEKS),
 }
 
 MONEY_SCALE = 10_000  # money units in one unit of currency

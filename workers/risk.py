@@ -3,16 +3,12 @@
 import numpy as np
 
 from ringbuf.atomics import at
-from ringbuf.jit import kernel
 from ringbuf.panel import Equation
 from ringbuf.record import LINE
-from ringbuf.ring import awaited, next_free, next_unread, room, slot
-from workers import position_board
 from workers.contracts import contract_of, fixed_rates, quotes_of
 from workers.desk import (
     CONVENTION,
     DESK,
-    DOUBTFUL,
     HELD_HERE,
     KNOWN,
     KNOWN_AT,
@@ -22,35 +18,43 @@ from workers.desk import (
     TRADED,
     UNSEEN,
     end,
-    report,
-    take_waiting,
 )
-from workers.executions import execute, ledger_of, wants
-from workers.hop import is_time_to_let_go, let_go, new_hop, pick_up, wait_for
+from workers.executions import ledger_of
+from workers.hop import new_hop
 from workers.instruments import Names
-from workers.kernels import currencies, ledger, position_block, positions, risk_limits, waiting
+from workers.kernels import (
+    currencies,
+    ledger,
+    option_positions,
+    position_block,
+    positions,
+    risk_limits,
+    waiting,
+)
 from workers.kernels.position_block import STATE, ancestors
+from workers.live_options import held_of, stuck_text
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.position_board import PositionBoard
-from workers.records import EXECUTION, MONEY_SCALE, TOP, lined
-from workers.records import Book as Kind
-from workers.risk_counters import COUNTERS, FATES, count_kept
+from workers.records import MONEY_SCALE, lined
+from workers.risk_counters import COUNTERS, FATES
 from workers.risk_options import (
     Portfolio,
     RiskOptions,
-    answers_most,
     cost_of,
     counts_below,
     keeps_books,
+    limits_of,
     load_scenarios,
+    options_below,
     owners_of,
     parents_of,
     records_most,
 )
 from workers.risk_rehearsal import rehearse
 from workers.risk_sampled import RiskSample
+from workers.risk_turns import turn
 from workers.stage import TURN_RECORDS, Links, Stage
-from workers.tellings import asks_about, go_over, prepare, take_holding
+from workers.tellings import go_over, prepare
 
 
 class Risk(Stage):
@@ -83,6 +87,7 @@ class Risk(Stage):
             held=max(self._rows(), 1),
             scenarios=max(count, 1),
             currencies=len(self.options.currencies),
+            options=sum(len(portfolio.options) for portfolio in self.options.portfolios),
         )
         self.book = lined(position_block.bytes_needed(limits))
         self.waits_at = KNOWN_AT + -(-self.instruments // LINE) * LINE
@@ -103,8 +108,7 @@ class Risk(Stage):
         for number in range(len(self.options.portfolios)):
             self._begin(number, below[number], count)
         self.shown.show(self.links.boards["positions"])
-        limited = answers_most(self.options) - len(self.options.portfolios)
-        self.links.panel.counters["risk"]["live_unknown"] = limited
+        self.links.panel.counters["risk"]["live_unknown"] = limits_of(self.options)
         # Compiled before it is needed, like what `_look_up` calls.
         turn(self.desk_at, self.reader, self.writer, 0, 0)
         end(self.desk_at)
@@ -128,7 +132,7 @@ class Risk(Stage):
         portfolio, row = self.options.portfolios[number], np.zeros(1, PORTFOLIO_ROW)
         row["name"], row["scenarios"] = portfolio.name.encode(), count
         row["convention"], row["unvalued"] = CONVENTION, unvalued
-        row["parent"] = self.parents[number]
+        row["parent"], row["options"] = self.parents[number], options_below(self.options)[number]
         for measure, most in portfolio.limits.amounts().items():
             amount = round(most * MONEY_SCALE)
             warn_at = round(amount * portfolio.limits.warn)
@@ -155,7 +159,7 @@ class Risk(Stage):
         new_hop(self.desk_at, links.panel)
         desk.shown = self.shown.address
         self.shown.bind(links.boards["positions"].address, desk.positions)
-        self.told = 0  # of `astray`
+        self.told = self.unpriced = 0  # of `astray`, of options
         known = self.desk[KNOWN_AT:][: self.instruments]
         self.met = {self.names.symbol(int(each)) for each in np.flatnonzero(known)}
         names = [portfolio.name for portfolio in self.options.portfolios]
@@ -219,7 +223,13 @@ class Risk(Stage):
         return True
 
     def _warn(self) -> None:
-        """Say which executions are in no position."""
+        """Say which executions are in no position, and which option has no value."""
+        unpriced = int(self.links.panel.counters["risk"]["unpriced"])
+        if unpriced != self.unpriced:
+            self.unpriced = unpriced
+            held = [(each.name, each.options) for each in self.options.portfolios]
+            if text := stuck_text(self.book.ctypes.data, held):
+                self.links.panel.status["message"] = text.encode()[:256]
         astray = int(at(self.desk_at, DESK).astray)
         if astray != self.told:
             self.told = astray
@@ -270,6 +280,14 @@ class Risk(Stage):
                 self._hold(number, instrument, held, scale, position.rate)
                 self.absent[[number, *ancestors(self.parents, number)]] -= 1
                 known.what = HELD_HERE
+            for option in portfolio.options:
+                if option.underlying == symbol:
+                    option_positions.hold(
+                        self.book.ctypes.data, number, instrument, held_of(option), scale,
+                        self.returns[symbol], self._contract(symbol),
+                    )  # fmt: skip
+                    self.absent[[number, *ancestors(self.parents, number)]] -= 1
+                    known.what = HELD_HERE
         currency = quotes_of(self.options.currencies).get(symbol)
         if currency and self.options.portfolios:
             book, returns = self.book.ctypes.data, self.returns[symbol]
@@ -283,105 +301,3 @@ class Risk(Stage):
         """Say that no more risk records will come."""
         self.links.writers["risk"].close()
         self.links.readers["book"].close()
-
-
-@kernel
-def turn(state, reader, writer, limit, patience):
-    """Take up to `limit` book records; (instrument to look up or -1, how many were taken)."""
-    desk = at(state, DESK)
-    first = sequence = next_unread(reader)
-    desk.target = next_free(writer)
-    desk.asks = desk.asks_for = -1
-    free = 0
-    while sequence - first < limit:
-        if not awaited(reader, sequence):
-            let_go(reader, sequence - 1, writer, desk.target - 1)
-            patience = wait_for(reader, sequence, patience)
-            if patience == 0:
-                break
-        if free < desk.most:
-            free = room(writer, desk.target, max(limit, desk.most))
-            if free < desk.most:
-                at(desk.counters, COUNTERS).full += 1
-                break
-        if is_unseen(state, slot(reader, sequence)):
-            break
-        pick_up(state, reader, sequence)
-        free -= take(state, writer, slot(reader, sequence))
-        if is_time_to_let_go(sequence):
-            let_go(reader, sequence, writer, desk.target - 1)
-        sequence += 1
-    let_go(reader, sequence - 1, writer, desk.target - 1)
-    position_board.show_in_time(desk.shown, sequence - first, reader, sequence)
-    return desk.asks, sequence - first
-
-
-@kernel
-def is_unseen(state, address):
-    """True (and asked for) when a top record is of an instrument met for the first time, an
-    execution of one that its portfolio does not hold yet, or anything told of a position.
-    """
-    desk, top = at(state, DESK), at(address, TOP)
-    if top.kind == Kind.EXECUTION and desk.accounts_count > 0:
-        return wants(state, at(address, EXECUTION))
-    if top.kind == Kind.HOLDING and desk.lines > 0:
-        return asks_about(state, address)
-    if top.kind != Kind.TOP or at(state + KNOWN_AT + int(top.instrument), KNOWN).what != UNSEEN:
-        return False
-    desk.asks = top.instrument
-    return True
-
-
-@kernel
-def take(state, writer, address):
-    """Take the record at an address; return how many records went out."""
-    top = at(address, TOP)
-    desk = at(state, DESK)
-    tally = at(desk.counters, COUNTERS)
-    tally.received += 1
-    given = turn_over(state, writer, top)
-    if top.kind == Kind.EXECUTION and desk.accounts_count > 0:
-        return execute(state, writer, address, given)
-    if top.kind == Kind.HOLDING and desk.lines > 0:
-        return take_holding(state, writer, address, given)
-    if top.kind != Kind.TOP:
-        tally.passed_by += 1
-    elif not is_held(state, top.instrument):
-        tally.not_held += 1
-    elif top.state & DOUBTFUL:
-        tally.untrusted += 1
-    elif top.bid <= 0 or top.ask <= 0:
-        tally.one_sided += 1
-    elif desk.interval_ns > 0:
-        count_kept(desk.counters, waiting.keep(desk.waits, desk.positions, top))
-    elif positions.mark_of(desk.positions, top.instrument) == top.bid + top.ask:
-        tally.unchanged += 1
-    elif positions.mark(desk.positions, top.instrument, top.bid, top.ask):
-        tally.marks += 1
-        tally.saturated = at(desk.positions, STATE).saturated
-        return report(state, writer, top)
-    else:
-        tally.refused += 1
-    return given
-
-
-@kernel
-def is_held(state, instrument):
-    """Whether anybody holds an instrument, or what is in the currency whose rate it is."""
-    what = at(state + KNOWN_AT + int(instrument), KNOWN).what
-    return what in (HELD_HERE, TRADED, QUOTED)
-
-
-@kernel
-def turn_over(state, writer, top):
-    """Take the marks that wait where a record lies in a later interval; how many records went out.
-
-    Such a record only waits itself, so it gives no more than `most`.
-    """
-    desk = at(state, DESK)
-    if desk.interval_ns == 0 or top.time_ns // desk.interval_ns <= desk.interval:
-        return 0
-    desk.interval = top.time_ns // desk.interval_ns
-    given = report(state, writer, top) if take_waiting(state) else 0
-    waiting.clear(desk.waits, desk.positions)
-    return given

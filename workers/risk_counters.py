@@ -4,6 +4,8 @@ from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
 from workers.kernels import risk_limits
+from workers.kernels.option_block import OPTIONS
+from workers.kernels.position_block import STATE, options_of
 from workers.kernels.waiting import BACK, FIRST, NEWER, REFUSED, UNCHANGED
 from workers.records import Standing
 
@@ -33,6 +35,8 @@ COUNTERS = record(
         ("live_warned", "i8"),
         ("live_breached", "i8"),
         ("saturated", "i8"),  # positions that kept their value because a bound was reached
+        ("priced", "i8"),  # options, on marks of what they are on
+        ("unpriced", "i8"),  # that have no value within the bounds: the last one stays
         ("full", "i8"),
         ("checked", "i8"),  # portfolios, by live checks
         ("faulty", "i8"),  # of them those that were not what their positions make
@@ -53,6 +57,14 @@ def count_kept(counters, fate):
     tally.skipped += int(fate == NEWER) + int(fate == BACK)
     tally.unchanged += int(fate == UNCHANGED) + int(fate == BACK)
     tally.refused += int(fate == REFUSED)
+
+
+@kernel
+def count_values(counters, book):
+    """Count what the block of positions has counted itself."""
+    tally, options = at(counters, COUNTERS), at(options_of(book), OPTIONS)
+    tally.saturated = at(book, STATE).saturated
+    tally.priced, tally.unpriced = options.priced, options.unpriced
 
 
 @kernel

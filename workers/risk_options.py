@@ -16,10 +16,11 @@ from workers.contracts import (
     quotes_of,
     returns_abroad,
 )
-from workers.kernels import currencies, position_block
+from workers.kernels import currencies, option_block, position_block
 from workers.kernels.ledger import LEDGER
 from workers.kernels.position_block import ancestors
 from workers.kernels.scenarios import DISTRIBUTION
+from workers.live_options import OptionPosition
 from workers.records import MONEY_SCALE, Measure
 
 CONFLATE_MS_MAX = 86_400_000  # a day
@@ -32,6 +33,9 @@ LAYOUTS = {
     "distribution": (-1, DISTRIBUTION),
     "ledger": (-1, LEDGER),
     "own": (-1, currencies.OWN),
+    "options": (-1, option_block.OPTIONS),
+    "option": (-1, option_block.OPTION),
+    "sums": (-1, option_block.SUMS),
 }
 
 
@@ -69,6 +73,13 @@ class LimitOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     es_975: float | None = None
     value: float | None = None  # gross: the sum of its positions' values without their signs
     loss: float | None = None  # since the positions were paid for
+    # Greeks without their signs: what 1 % up makes, by how much that grows for each 1 %, what a
+    # point of volatility makes, a day, 0.01 % on rates.
+    delta: float | None = None
+    gamma: float | None = None
+    vega: float | None = None
+    theta: float | None = None
+    rho: float | None = None
     warn: float = 0.8  # from beyond this share of a limit on it is warned
 
     def amounts(self) -> dict[Measure, float]:
@@ -83,6 +94,7 @@ class Portfolio(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: str
     parent: str | None = None  # the portfolio above it: of a book its desk, of a desk the firm
     positions: dict[str, Position] = {}
+    options: list[OptionPosition] = []
     # [book.matching]: what these trade, in all instruments that there are scenarios for.
     accounts: list[int] = []
     accounting: Literal["average", "fifo"] = "average"  # what a sale has cost
@@ -116,8 +128,23 @@ class RiskOptions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def symbols_of(options: RiskOptions) -> list[str]:
-    """Every symbol that any portfolio holds, sorted."""
-    return sorted({symbol for portfolio in options.portfolios for symbol in portfolio.positions})
+    """Every symbol that any portfolio holds, or holds options on, sorted."""
+    return sorted({symbol for each in options.portfolios for symbol in symbols_held(each)})
+
+
+def symbols_held(portfolio: Portfolio) -> set[str]:
+    """The symbols that a portfolio itself holds, or holds options on."""
+    return {*portfolio.positions, *(option.underlying for option in portfolio.options)}
+
+
+def options_below(options: RiskOptions) -> list[int]:
+    """How many options each portfolio and those below it hold."""
+    parents = parents_of(options)
+    counts = [0] * len(parents)
+    for number, portfolio in enumerate(options.portfolios):
+        for each in (number, *ancestors(parents, number)):
+            counts[each] += len(portfolio.options)
+    return counts
 
 
 def parents_of(options: RiskOptions) -> list[int]:
@@ -151,8 +178,16 @@ def records_most(options: RiskOptions) -> int:
 
 
 def answers_most(options: RiskOptions) -> int:
-    """How many records one mark can give: one of each portfolio, and one of each limit."""
-    return sum(1 + len(portfolio.limits.amounts()) for portfolio in options.portfolios)
+    """How many records one mark can give: one of each portfolio, one more of each that holds
+    options, and one of each limit.
+    """
+    greeks = sum(count > 0 for count in options_below(options))
+    return len(options.portfolios) + greeks + limits_of(options)
+
+
+def limits_of(options: RiskOptions) -> int:
+    """How many limits there are."""
+    return sum(len(portfolio.limits.amounts()) for portfolio in options.portfolios)
 
 
 def counts_below(options: RiskOptions) -> list[int]:
@@ -161,17 +196,17 @@ def counts_below(options: RiskOptions) -> list[int]:
     counts = [0] * len(parents)
     for number, portfolio in enumerate(options.portfolios):
         for each in (number, *ancestors(parents, number)):
-            counts[each] += len(portfolio.positions)
+            counts[each] += len(portfolio.positions) + len(portfolio.options)
     return counts
 
 
 def symbols_below(options: RiskOptions) -> list[list[str]]:
-    """The symbols that each portfolio or one below it holds, sorted."""
+    """The symbols that each portfolio or one below it holds, or holds options on, sorted."""
     parents = parents_of(options)
     found: list[set[str]] = [set() for _ in parents]
     for number, portfolio in enumerate(options.portfolios):
         for each in (number, *ancestors(parents, number)):
-            found[each] |= portfolio.positions.keys()
+            found[each] |= symbols_held(portfolio)
     return [sorted(symbols) for symbols in found]
 
 
@@ -200,16 +235,21 @@ def load_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     Where there are accounts or lines, which may trade anything, of all symbols that a file has.
     """
     rows = all_scenarios(options)
-    needed = sorted(rows) if keeps_books(options) else symbols_of(options)
+    needed = sorted(rows) if keeps_books(options) else _needed(options)
     return {symbol: in_base(options, symbol, rows) for symbol in needed}
+
+
+def _needed(options: RiskOptions) -> list[str]:
+    """The symbols that portfolios hold, and those whose marks are rates, sorted."""
+    quoted = quotes_of(options.currencies) if options.portfolios else {}
+    return sorted({*symbols_of(options), *quoted})
 
 
 def all_scenarios(options: RiskOptions) -> dict[str, np.ndarray]:
     """Fixed-point returns of all symbols that have some, int32 [days] each, in their own
     currencies; errors as above.
     """
-    quoted = quotes_of(options.currencies) if options.portfolios else {}
-    wanted, of = sorted({*symbols_of(options), *quoted}), options.scenarios
+    wanted, of = _needed(options), options.scenarios
     if isinstance(of, CsvScenarios):
         found = history.load(of.path, wanted)
     else:

@@ -11,6 +11,7 @@ class Kept(IntEnum):
     RISK = 1  # historical, k-th worst loss without interpolation; shortfall with the atom split
     LIMIT = 2
     POSITION = 3  # what an execution has made of a position: a POSITION_RECORD
+    GREEKS = 4  # behind the RISK record of a portfolio that holds options, or one below it does
 
 
 class Measure(IntEnum):
@@ -20,6 +21,11 @@ class Measure(IntEnum):
     ES_975 = 1
     VALUE = 2  # gross: the sum of positions' values without their signs
     LOSS = 3  # the P&L with its sign turned
+    DELTA = 4  # Greeks without their signs: see kernels/option_values.py
+    GAMMA = 5
+    VEGA = 6
+    THETA = 7
+    RHO = 8
 
 
 class Standing(IntEnum):
@@ -58,6 +64,24 @@ LIMIT = slot_record(
         ("doubtful", "i8"),  # positions without a mark, or stuck at an old value
         *((name, "u2") for name in ("measure", "before", "after")),  # Measure, Standing twice
         ("spare", "u2"),
+        ("instrument", "i4"),  # whose mark moved
+        ("kind", "u1"),
+        ("index", "u1"),
+        ("portfolio", "u2"),
+    ]
+)
+
+# What moves a portfolio with all that is below it, money units; see kernels/option_values.py. Theta
+# and rho have the seven digits for which there is room; the board and limits have all.
+GREEKS = slot_record(
+    [
+        ("cause", "i8"),  # like that RISK record's
+        ("time_ns", "i8"),
+        ("delta", "i8"),  # what 1 % up makes, of positions that are no options, too
+        ("gamma", "i8"),  # by how much that grows for each 1 %
+        ("vega", "i8"),  # what one point of volatility makes
+        ("theta", "f4"),  # what a day of 365 makes
+        ("rho", "f4"),  # what 0.01 % on rates makes
         ("instrument", "i4"),  # whose mark moved
         ("kind", "u1"),
         ("index", "u1"),

@@ -8,7 +8,7 @@ from ringbuf.atomics import at
 from ringbuf.panel import Panel
 from workers.kernels import scenarios
 from workers.kernels.position_block import STATE, distribution_of
-from workers.kernels.risk_check import RiskFault, check
+from workers.kernels.risk_check import RiskFault, bytes_aside, check
 from workers.kernels.scenarios import DISTRIBUTION
 from workers.records import lined
 
@@ -20,7 +20,7 @@ class RiskSample:
         """book: address of the block of positions; names: of its portfolios, in their order."""
         self.seconds, self.book, self.names, self.panel = seconds, book, names, panel
         count = int(at(book, STATE).scenarios)
-        self.aside = lined(scenarios.bytes_needed(count))
+        self.aside = lined(bytes_aside(count))
         scenarios.create(self.aside.ctypes.data, count)
         self._due = time.monotonic() + seconds
         self._next = 0

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bench import risk
+from bench import risk, risk_options
 from bench.harness import BenchError, Options
 from bench.risk import BARE, MARK, NUMPY, PARTS, Desk
+from bench.risk_options import OptionDesk
 from workers.kernels import position_block, scenarios
 
 
@@ -32,6 +33,17 @@ def test_wrong_profits_and_parts_are_refused(desk):
 
 def test_the_whole_benchmark():
     result = risk.run(Options(short=True))
-    assert len(result.variants) == 8
+    assert len(result.variants) == 8 + 2
     assert all(result.median(name, "ns") > 0 for name in result.variants)
     assert result.pairs[f"40: {MARK}"] == f"40: {BARE}"
+    options = [name for name in result.variants if name.startswith("10 options")]
+    assert result.pairs[options[1]] == options[0] not in result.pairs
+
+
+def test_options_cost_what_both_ways_agree_on():
+    desk = OptionDesk(120, 10)
+    for variant in (risk_options.MARK, risk_options.NUMPY):
+        assert desk.measure(variant)["ns"] > 0
+    theirs = desk.numpy(*map(int, desk.ticks[-1]))
+    with pytest.raises(BenchError, match="value, VaR and ES"):
+        desk.check((theirs[0], theirs[1] * 1.0001, theirs[2]))

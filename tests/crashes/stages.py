@@ -5,11 +5,11 @@ from ringbuf.histogram import HISTOGRAM
 from ringbuf.jit import kernel
 from tests.crashes.toy import turn as toy_turn
 from workers.book_turns import turn as book_turn
+from workers.desk import DESK
 from workers.hop import HOP
 from workers.keeper import KEEPER
 from workers.position_board import TABLE
-from workers.risk import DESK
-from workers.risk import turn as risk_turn
+from workers.risk_turns import turn as risk_turn
 
 TOY, BOOK, RISK = range(3)
 HISTOGRAM_SIZE = HISTOGRAM.itemsize
@@ -50,5 +50,5 @@ def bind(kind, state, scratch):
         desk.waits, desk.shown = state + WAITS_AT, state + SHOWN_AT
         table = at(state + SHOWN_AT, TABLE)
         table.book, table.board = desk.positions, scratch + BOARD_AT
-        table.parts = table.sums = table.places = scratch + PARTS_AT
+        table.parts = table.sums = table.high = table.low = table.places = scratch + PARTS_AT
         desk.absent, desk.counters = state + ABSENT_AT, scratch + COUNTERS_AT

@@ -18,6 +18,12 @@ messages = 1000
 symbols = 3
 """
 POSITION = "[risk.portfolios.positions.ABC]\nquantity = 1\nprice = 1.0"
+OPTION = (
+    "[[risk.portfolios]]\nname = 'p'\n[[risk.portfolios.options]]\nunderlying = 'ABC'\n"
+    "type = 'call'\nstrike = 5.0\nexpires = 2030-01-01T21:00:00Z\nvolatility = 0.2\n"
+    "quantity = 1\nprice = 0.5"
+)
+OPTION_AT = "risk.portfolios[0].options[0]"
 PORTFOLIO = f'[[risk.portfolios]]\nname = "p"\n{POSITION}'
 
 # What is added to (or put instead of) GOOD; where the problem is; what else the line must say.
@@ -116,6 +122,29 @@ WRONG = [
     (PORTFOLIO.replace("1.0", "1e300"), "risk.portfolios[0].positions.ABC", "is no amount"),
     (PORTFOLIO.replace("1.0", "'1.0'"), "risk.portfolios[0].positions.ABC.price", "a number"),
     (PORTFOLIO.replace("= 1\n", "= 0.5\n"), "risk.portfolios[0].positions.ABC.quantity", "whole"),
+    (f"{OPTION}\nexpiry = 0.5", f"{OPTION_AT}.expiry", "did you mean 'expires'"),
+    (OPTION.replace("'call'", "'cal'"), f"{OPTION_AT}.type", "did you mean 'call'"),
+    (OPTION.replace("00Z", "00"), f"{OPTION_AT}.expires", "has no offset; give one, as 2030-01"),
+    (OPTION.replace("T21:00:00Z", ""), f"{OPTION_AT}.expires", "expected a date and time"),
+    (
+        OPTION.replace("2030-01-01T21:00:00Z", "'2030-01-01T21:00:00Z'"),
+        f"{OPTION_AT}.expires",
+        "expected a date and time, as 2026-12-18T21:00:00Z without quotes",
+    ),
+    (OPTION.replace("strike = 5.0\n", ""), f"{OPTION_AT}.strike", "is missing; give a number"),
+    (OPTION.replace("= 0.2", "= nan"), f"{OPTION_AT}.volatility", "nan is out of range; give 0"),
+    (OPTION.replace("= 1\n", "= 1.5\n"), f"{OPTION_AT}.quantity", "expected a whole number"),
+    (f"{OPTION}\nmultiplier = 0", f"{OPTION_AT}.multiplier", "0.0 is out of range"),
+    (
+        f"{OPTION}\n[risk.portfolios.limits]\nvega = 0",
+        "risk.portfolios[0].limits.vega",
+        "0.0 is no",
+    ),
+    (
+        f"{OPTION}\n[risk.portfolios.limits]\ngama = 1",
+        "risk.portfolios[0].limits.gama",
+        "mean 'gamma'",
+    ),
     ("[publisher]\nflush_s = 0", "publisher.flush_s", "is not above 0"),
     ("[[publisher.sinks]]\npath = 'x'", "publisher.sinks[0].kind", "known: jsonl, parquet"),
     ("[[publisher.sinks]]\nkind = 'parquet'", "publisher.sinks[0].path", "is missing"),

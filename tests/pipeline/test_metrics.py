@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline import latency, metrics
 from ringbuf.files import SegmentError, names
 from tests.pipeline.running import COMMAND, LIMIT_S, TOGETHER, corelane, lines, portfolios, spawn
+from workers.kernels.option_values import Greek
 
 STAGES = ("ingest", "book", "risk", "publisher")
 SEATS = [("events", "book"), ("book", "risk"), ("book", "publisher"), ("risk", "publisher")]
@@ -43,6 +45,8 @@ LABELS = {  # of every family that is not a stage's own counter, beside the pipe
     "portfolio_es_975": DESK,
     "portfolio_unmarked_positions": DESK,
     "portfolio_stuck_positions": DESK,
+    "portfolio_options": DESK,
+    **{f"portfolio_{greek.name.lower()}": DESK for greek in Greek},
     "portfolio_event_time_seconds": DESK,
     "portfolio_limit": {*DESK, "measure"},
     "portfolio_limit_standing": {*DESK, "measure"},
@@ -125,10 +129,16 @@ def exporter(place):
 
 
 def start(place):
+    risk = portfolios()
+    underlying = next(iter(risk["portfolios"][1]["positions"]))
+    risk["portfolios"][1]["options"] = [
+        {"underlying": underlying, "type": "put", "strike": 90.0, "quantity": -5, "price": 1.0,
+         "volatility": 0.3, "expires": datetime(1970, 3, 1, tzinfo=UTC)}
+    ]  # fmt: skip
     config = place.write(
         ingest={"rate": 2_000.0},
         feeds=[{"kind": "synthetic", "messages": 1_000_000, "symbols": 8, "seed": 3}],
-        risk=portfolios(),
+        risk=risk,
         publisher=place.history("{run}"),
         processes=TOGETHER,
         stages={"risk": {"lag": {"book": "drop"}}},
@@ -188,6 +198,7 @@ def check_values(pipeline: str, found: dict, running) -> None:
     assert limits == {("long", "value"): 40_000.0, ("long", "loss"): 1_000.0}
     assert set(values(found["portfolio_limit_standing"], "portfolio", "measure")) == set(limits)
     assert set(values(found["portfolio_value"], "portfolio")) == {("long",), ("short",)}
+    assert values(found["portfolio_options"], "portfolio") == {("long",): 1, ("short",): 1}
     states = values(found["stage_state"], "stage", "state")
     assert [stage for stage in STAGES if states[stage, "running"] == 1] == [*STAGES]
     assert sum(states.values()) == len(STAGES)

@@ -1,11 +1,14 @@
 """Portfolios that form no trees are told, one line each; trees are shown from the top."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.portfolios import indented, limits_text, portfolio_faults, tree
+from workers.live_options import OptionPosition
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.records import Standing
 from workers.risk_options import LimitOptions, Portfolio, Position, RiskOptions
@@ -70,6 +73,22 @@ def test_limits_need_room_on_the_ring():
     assert line == "risk.portfolios: 26 of them with 104 limits; give at most 128 altogether"
 
 
+def test_greeks_need_room_on_the_ring():
+    held = OptionPosition(
+        underlying="ABC", type="put", strike=1.0, volatility=0.2, quantity=1, price=1.0,
+        expires=datetime(2030, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    found = [Portfolio(name=f"p{number}", options=[held]) for number in range(64)]
+    assert not portfolio_faults(RiskOptions(portfolios=found), 128)
+    found.append(Portfolio(name="above"))
+    found[0].parent = "above"
+    (line,) = portfolio_faults(RiskOptions(portfolios=found), 128)
+    assert line.startswith("risk.portfolios: a mark can give 130 records: one of each portfolio, ")
+    found[-1].options = [held] * 4_096
+    (line,) = portfolio_faults(RiskOptions(portfolios=found), 256)
+    assert line == "risk.portfolios: 4,160 options; give at most 4,096 altogether"
+
+
 @pytest.mark.parametrize(
     ("accounts", "what"),
     [
@@ -126,8 +145,8 @@ def test_each_portfolio_is_shown_once_behind_its_parent(drawn):
 def test_how_a_portfolio_stands_to_its_limits_the_worst_first():
     row = np.zeros(1, PORTFOLIO_ROW)[0]
     assert limits_text(row) == "-"
-    row["limit"][:] = (5, 0, 5, 5)
-    row["standing"][:] = (Standing.WARN, Standing.BREACH, Standing.BREACH, Standing.OK)
+    row["limit"][:4] = (5, 0, 5, 5)
+    row["standing"][:4] = (Standing.WARN, Standing.BREACH, Standing.BREACH, Standing.OK)
     assert limits_text(row) == "breach value, warn var_99"
     row["standing"][:] = Standing.OK
     assert limits_text(row) == "ok"

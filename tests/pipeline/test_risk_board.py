@@ -22,6 +22,7 @@ FIRM = {"name": b"firm", "parent": -1, "value": 10_000_000, "pnl": -1_234_500, "
 BOOK = {"name": b"book", "parent": 2, "unvalued": 3, "stuck": 1, "scenarios": 1000}
 DESK = {"name": b"desk", "parent": 0, "value": 5_000, "scenarios": 1000}
 ALONE = {"name": b"alone", "parent": -1, "scenarios": 1000}
+GREEKS = (12_345_600, -20_000, 30_000, -40_100, 500)  # the desk's
 # Of the desk's Desk: AAPL has four digits, MSFT two.
 POSITIONS = [
     {"portfolio": 0, "symbol": b"AAPL", "mark": 2_000_100, "var_part": 30_000, "es_part": 20_000},
@@ -50,6 +51,9 @@ def desk(monkeypatch):
         if number == 0:
             row["limit"][0, Measure.LOSS], row["standing"][0, Measure.LOSS] = 1_000_000, 3
             row["limit"][0, Measure.VAR_99], row["standing"][0, Measure.VAR_99] = 40_000, 1
+        if number == 2:
+            row["options"], row["greek"][0] = 3, GREEKS
+            row["limit"][0, Measure.GAMMA], row["standing"][0, Measure.GAMMA] = 30_000, 1
         board.put(number, row)
     board.close()
     create_board(made.name, "positions", "position", POSITION_ROW, len(POSITIONS)).close()
@@ -119,6 +123,19 @@ def test_json_lines_hold_it_all(desk):
     assert (middle["parent"], middle["depth"]) == ("firm", 1)
     assert (book["parent"], book["unmarked"], book["stuck"]) == ("desk", 3, 1)
     assert (alone["time"], alone["standing"], alone["limits"]) == (None, "-", [])
+    assert (alone["options"], alone["greeks"]) == (0, None)
+    assert middle["options"] == 3
+    assert middle["greeks"] == {"delta": 1234.56, "gamma": -2.0, "vega": 3.0, "theta": -4.01,
+                                "rho": 0.05}  # fmt: skip
+    (gamma,) = middle["limits"]
+    assert (gamma["measure"], gamma["measured"], gamma["limit"]) == ("gamma", 2.0, 3.0)
+
+
+def test_greeks_of_those_that_hold_options(desk):
+    shown = told("desk")
+    (line,) = (line for line in shown.splitlines() if "1,234.56" in line)
+    assert line.split() == ["desk", "3", "1,234.56", "-2.00", "3.00", "-4.01", "0.05"]
+    assert "Greeks" not in told("alone")
 
 
 def test_a_portfolio_that_is_not_there_is_refused(desk):

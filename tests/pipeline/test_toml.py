@@ -1,5 +1,7 @@
 """What is written as TOML reads back equal, and holds only what is not the default."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from workers.feeds.itch import ItchOptions
 from workers.feeds.lobster import LobsterOptions
 from workers.feeds.synthetic import SyntheticOptions
 from workers.ingest import IngestOptions
+from workers.live_options import OptionPosition
 from workers.publish import PublisherOptions
 from workers.risk_options import CsvScenarios, Portfolio, Position, RiskOptions, SyntheticScenarios
 from workers.sinks.json_lines import JsonLinesOptions
@@ -42,6 +45,23 @@ POSITIONS = st.dictionaries(
     min_size=1,
     max_size=3,
 )
+HELD_OPTIONS = st.lists(
+    st.builds(
+        OptionPosition,
+        underlying=TEXT,
+        type=st.sampled_from(["call", "put"]),
+        strike=POSITIVE,
+        volatility=st.floats(0.01, 5.0),
+        quantity=st.integers(1, 1000),
+        price=POSITIVE,
+        expires=st.datetimes(
+            datetime(2000, 1, 1),
+            datetime(2100, 1, 1),
+            timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))]),
+        ),
+    ),
+    max_size=2,
+)
 
 
 def book_of(portfolio: Portfolio) -> Portfolio:
@@ -56,6 +76,7 @@ RISK = st.builds(
             Portfolio,
             name=TEXT,
             positions=POSITIONS,
+            options=HELD_OPTIONS,
             accounting=st.sampled_from(["average", "fifo"]),
             lots=st.sampled_from([1, 64, 4096]),
         ),

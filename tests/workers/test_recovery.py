@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ringbuf import files, memory, ring
 from ringbuf.jit import compiled
 from ringbuf.memory import SegmentError
-from tests.workers import test_book, test_executions, test_matched, test_risk
+from tests.workers import test_book, test_executions, test_live_options, test_matched, test_risk
 from tests.workers.deaths import (
     NAME,
     Case,
@@ -33,7 +33,7 @@ from tests.workers.deaths import (
 )
 from tests.workers.joined import Joint, joint, turn_until_finished
 from tests.workers.matches import events_of
-from workers import recovery
+from workers import live_options, recovery
 from workers.book import Book
 from workers.feeds.itch import ItchOptions
 from workers.feeds.synthetic import SyntheticOptions, write_file
@@ -81,6 +81,17 @@ def risk_case(stream) -> Case:
                 len(symbols), symbols)  # fmt: skip
 
 
+def options_case(stream) -> Case:
+    """Marks of what options are on, some of which expire on the way."""
+    inputs = numbered(test_risk.records_of([each[:-1] for each in stream]))
+    expires_ns = live_options.expires_ns(test_live_options.option())
+    inputs["time_ns"] = expires_ns + (np.cumsum([pause for *_, pause in stream]) - 3) * 10**9
+    inputs["cause"] = np.arange(1, len(inputs) + 1)
+    symbols, options = test_risk.SYMBOLS, test_live_options.TREE
+    return Case(Risk, lambda links: Risk(options, len(symbols), links), inputs,
+                len(symbols), symbols)  # fmt: skip
+
+
 def marks_case(stream) -> Case:
     """Marks that wait for the end of an interval, limits among what is to be told of them."""
     inputs = numbered(test_risk.records_of([each[:-1] for each in stream]))
@@ -108,6 +119,7 @@ CASES = st.one_of(
     st.integers(0, 1 << 32).map(orders_case),
     st.lists(test_risk.TOPS, max_size=40).map(risk_case),
     st.lists(test_risk.TIMED, max_size=40).map(marks_case),
+    st.lists(test_risk.TIMED, max_size=40 if compiled() else 5).map(options_case),
     st.tuples(
         st.lists(test_executions.STEPS, max_size=40), st.sampled_from(test_executions.TRADING)
     ).map(trades_case),

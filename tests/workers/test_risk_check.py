@@ -20,7 +20,7 @@ PARENTS = (-1, 0, 1)
 
 
 def faults_of(state, portfolio: int) -> RiskFault:
-    aside = lined(scenarios.bytes_needed(state.limits.scenarios))
+    aside = lined(risk_check.bytes_aside(state.limits.scenarios))
     scenarios.create(aside.ctypes.data, state.limits.scenarios)
     before = state.memory.tobytes()
     found = RiskFault(int(risk_check.check(state.address, portfolio, aside.ctypes.data)))

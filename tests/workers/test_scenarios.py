@@ -330,17 +330,3 @@ def test_synthetic_returns_look_like_a_market():
 def test_senseless_synthetic_scenarios_are_refused(symbols, days, message):
     with pytest.raises(ScenarioError, match=message):
         synthetic(symbols, days, 1)
-
-
-@settings(max_examples=10 * EXAMPLES, deadline=None)
-@given(st.integers(0, 400) | st.integers(0, scenarios.LOSS_LIMIT))
-def test_the_lowest_profit_that_is_a_loss_of_no_more(loss):
-    lowest = int(scenarios.profit_of(loss))
-    assert in_money(Fraction(-lowest)) == loss
-    assert in_money(Fraction(1 - lowest)) == loss + 1
-
-
-def test_no_profit_is_a_loss_beyond_all_bounds():
-    for loss in (scenarios.LOSS_LIMIT + 1, 10**16, (1 << 62)):
-        assert scenarios.profit_of(loss) == -scenarios.PROFIT_LIMIT
-    assert in_money(Fraction(scenarios.PROFIT_LIMIT)) == scenarios.LOSS_LIMIT

@@ -29,7 +29,8 @@ from workers.sinks.json_lines import JsonLines, JsonLinesOptions
 from workers.sinks.parquet_file import ParquetOptions
 from workers.sinks.sink import Run, SinkError
 from workers.sinks.sql import select
-from workers.sinks.tables import TABLES
+from workers.sinks.tables import TABLES, Column, Shown
+from workers.sinks.values import Scales, values_of
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.workers.test_sinks"])
@@ -331,3 +332,13 @@ def test_the_reader_of_standard_output_went_away():
     with pytest.raises(SinkError, match="standard output: Broken pipe; the reader"):
         sink.put("risk", plain_risk(3))
     sink.close()
+
+
+def test_money_of_few_digits_is_shown_like_any_other():
+    """Theta and rho are float32; both ways to read them divide in float64."""
+    records = empty(TABLES["greeks"].layout, 2)
+    records["theta"], records["vega"] = (-123_456_789, 1), (2, -30_001)
+    theta, vega = (Column(name, name, Shown.MONEY) for name in ("theta", "vega"))
+    nothing = Scales(*np.zeros((3, 2)))
+    assert values_of(theta, records, nothing) == [-123_456_792 / 10_000, 0.0001]
+    assert values_of(vega, records, nothing) == [0.0002, -3.0001]

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from ringbuf.atomics import at
 from ringbuf.jit import compiled
 from tests.naive.matching import Asked, Matching
 from tests.naive.matching_var import risk_of
+from tests.naive.risk import in_money
 from tests.workers.match_fuzz import Drawn
 from tests.workers.matches import Desk, announced, drawn_returns, events_of, naive_stakes
-from workers.kernels import positions, var_block
+from workers.kernels import positions, scenarios, var_block, var_limit
 from workers.kernels.engine import (
     ACCOUNT,
     ENGINE,
@@ -365,3 +367,17 @@ def test_accounts_without_such_a_limit_have_no_portfolio():
     assert desk.apply(announced(0, "AAA"), Asked(Event.ORDER, 1, 0, 100, 1 << 30))[0][0] == (
         Book.ACCEPTED
     )
+
+
+@settings(max_examples=10 * EXAMPLES, deadline=None)
+@given(st.integers(0, 400) | st.integers(0, var_limit.LOSS_LIMIT))
+def test_the_lowest_profit_that_is_a_loss_of_no_more(loss):
+    lowest = int(var_limit.profit_of(loss))
+    assert in_money(Fraction(-lowest)) == loss
+    assert in_money(Fraction(1 - lowest)) == loss + 1
+
+
+def test_no_profit_is_a_loss_beyond_all_bounds():
+    for loss in (var_limit.LOSS_LIMIT + 1, 10**16, (1 << 62)):
+        assert var_limit.profit_of(loss) == -scenarios.PROFIT_LIMIT
+    assert in_money(Fraction(scenarios.PROFIT_LIMIT)) == var_limit.LOSS_LIMIT

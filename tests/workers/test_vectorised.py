@@ -7,7 +7,15 @@ import pytest
 from numba.core.codegen import get_host_cpu_features
 
 from ringbuf.jit import FLAGS, compiled
-from workers.kernels import contributions, monte_carlo, option_chains, option_paths, scenarios
+from workers.kernels import (
+    contributions,
+    monte_carlo,
+    option_chains,
+    option_paths,
+    option_positions,
+    option_values,
+    scenarios,
+)
 
 FEATURES = get_host_cpu_features()
 pytestmark = [
@@ -34,6 +42,8 @@ def assembly_of(kernel, *signature) -> str:
         (option_chains.measure_block, (WORD,), 100),
         (option_chains.reprice_block, (WORD, *(REAL,) * 4), 50),
         (option_paths.price, (WORD,) * 3, 50),
+        (option_values.place_lanes, (WORD, REAL), 20),
+        (option_values.gain_lanes, (WORD, REAL, REAL), 4),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -48,6 +58,8 @@ def test_loops_over_lanes_have_no_scalar_arithmetic(kernel, signature, least):
     ("kernel", "count"),
     [
         (scenarios.shift, 5),
+        (scenarios.shift_by, 4),
+        (option_positions.replace, 4),
         (scenarios.count_below, 3),
         (contributions.var_parts, 3),
         (contributions.add_weighted, 4),

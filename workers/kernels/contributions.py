@@ -82,19 +82,21 @@ def var_part(parts, row):
 
 
 @kernel
-def es_part(state, portfolio, sums, row):
+def es_part(state, portfolio, sums, row, high=0, low=0):
     """A row's part in a portfolio's expected shortfall, money units; sums: of `tail_returns`.
 
-    |exposure| x |return| is below 2^61 and the sum below weight x |return|, so with both cut at
-    22 bits no product overflows.
+    high, low: what options on it make over the tail, as option_parts.py sums it. |exposure| x
+    |return| is below 2^61 and the sum below weight x |return|, so with both cut at 22 bits no
+    product overflows.
     """
     exposure = at(exposures_of(state, portfolio), UNITS).unit[row]
     total = at(sums, UNITS).unit[row]
     exposure_high, exposure_low = exposure >> MONEY_BITS, exposure & MONEY_MASK
-    high, low = total >> MONEY_BITS, total & MONEY_MASK
-    upper = ((exposure_high * high) << MONEY_BITS) + exposure_high * low + exposure_low * high
+    total_high, total_low = total >> MONEY_BITS, total & MONEY_MASK
+    upper = ((exposure_high * total_high) << MONEY_BITS) + exposure_high * total_low
+    upper += exposure_low * total_high + high
     weight = at(distribution_of(state, portfolio), DISTRIBUTION).tail_weight
-    return -money(upper, exposure_low * low, weight)
+    return -money(upper, exposure_low * total_low + low, weight)
 
 
 assert scenarios.TAIL_LIMIT <= 1 << MONEY_BITS, "the sums of es_part could overflow"

@@ -4,7 +4,7 @@
                | HELD x rows | PORTFOLIO x portfolios | POSITION x rows x portfolios
                | i4 x rows x scenarios: returns | i4 x scenarios x rows: the same, by scenario
                | i8 x portfolios x rows: exposures, with all that is below
-               | distribution x portfolios (see scenarios.py)
+               | distribution x portfolios (see scenarios.py) | options (see option_block.py)
                | where there are other currencies: theirs (see currencies.py) |
 
 Portfolios form trees: a parent counts what its children do (book, desk, firm), and may have
@@ -18,7 +18,8 @@ from typing import NamedTuple
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
 from ringbuf.record import record
-from workers.kernels import currencies, scenarios
+from workers.kernels import currencies, option_block, scenarios
+from workers.kernels.option_block import OptionLimits
 from workers.kernels.scenarios import whole_lines
 from workers.records import Measure
 
@@ -50,6 +51,7 @@ STATE = record(
         ("exposures_size", "i8"),  # bytes of the exposures of one portfolio
         ("distributions_at", "i8"),
         ("distribution_size", "i8"),
+        ("options_at", "i8"),
         ("marks", "i8"),  # accepted
         ("unheld", "i8"),  # nobody holds the instrument
         ("one_sided", "i8"),  # bid or ask empty: the previous mark stays
@@ -118,6 +120,12 @@ class Limits(NamedTuple):
     held: int  # distinct instruments that any portfolio holds
     scenarios: int
     currencies: int = 0  # beside the base currency
+    options: int = 0
+
+
+def options_of_limits(limits: Limits) -> OptionLimits:
+    """What the part with options has room for."""
+    return OptionLimits(limits.options, limits.held, limits.portfolios, limits.scenarios)
 
 
 def layout(limits: Limits) -> dict[str, int]:
@@ -126,6 +134,7 @@ def layout(limits: Limits) -> dict[str, int]:
     for name, limit, most in zip(limits._fields, limits, highest, strict=False):
         check_range(name, limit, 1, most)
     check_range("currencies", limits.currencies, 0, currencies.CURRENCIES_MAX)
+    check_range("options", limits.options, 0, option_block.OPTIONS_MAX)
     returns_size = whole_lines(4 * limits.scenarios)
     by_scenario_size, exposures_size = whole_lines(4 * limits.held), whole_lines(8 * limits.held)
     distribution_size = scenarios.bytes_needed(limits.scenarios)
@@ -138,6 +147,7 @@ def layout(limits: Limits) -> dict[str, int]:
         "by_scenario_at": by_scenario_size * limits.scenarios,
         "exposures_at": exposures_size * limits.portfolios,
         "distributions_at": distribution_size * limits.portfolios,
+        "options_at": option_block.bytes_needed(options_of_limits(limits)),
     }
     offsets, end = {}, whole_lines(STATE.itemsize)
     for name, size in sizes.items():
@@ -173,11 +183,12 @@ def create(address: int, limits: Limits, parents: Sequence[int] = ()) -> None:
     above = parents or [-1] * limits.portfolios
     check_parents(above, limits.portfolios)
     fields = {**limits._asdict(), **layout(limits)}
-    del fields["currencies"]
+    del fields["currencies"], fields["options"]
     ctypes.memset(address, 0, fields["bytes"])
     ctypes.memset(address + fields["rows_at"], 0xFF, ROW_SIZE * limits.instruments)
     for name, number in fields.items():
         setattr(at(address, STATE), name, number)
+    option_block.create(options_of(address), options_of_limits(limits))
     for portfolio in range(limits.portfolios):
         at(portfolio_of(address, portfolio), PORTFOLIO).parent = above[portfolio]
         scenarios.create(distribution_of(address, portfolio), limits.scenarios)
@@ -279,3 +290,9 @@ def distribution_of(state, portfolio):
     """Address of a portfolio's distribution of profits."""
     header = at(state, STATE)
     return state + int(header.distributions_at + int(portfolio) * header.distribution_size)
+
+
+@kernel
+def options_of(state):
+    """Address of the part with options."""
+    return state + int(at(state, STATE).options_at)

@@ -1,7 +1,7 @@
 """Are a portfolio's figures those of its positions? A recomputation beside the marks.
 
-From the positions alone, each of which is valued anew at its mark: the sums, the exposures, the
-profit of every scenario, and the measures of a tail that is gathered from nothing. All of it is
+From positions and options alone, each of which is valued anew at its mark: the sums, the exposures,
+the profit of every scenario, and the measures of a tail that is gathered from nothing. All of it is
 integers, so whatever differs is a fault. Work: positions below the portfolio, rows x scenarios.
 """
 
@@ -9,7 +9,7 @@ from enum import IntFlag
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import currencies, scenarios
+from workers.kernels import currencies, option_check, option_values, scenarios
 from workers.kernels.contributions import UNITS
 from workers.kernels.currencies import OWN
 from workers.kernels.position_block import (
@@ -32,8 +32,9 @@ class RiskFault(IntFlag):
     """What differs: any of these together."""
 
     NONE = 0
-    VALUE = 1  # a position's value, exposure or cost is not that of its mark and rate
-    SUMS = 2  # value, cost, gross value or a count of the portfolio
+    # A position's value, exposure or cost is not that of its mark and rate; anything of an option.
+    VALUE = 1
+    SUMS = 2  # value, cost, gross value, a Greek or a count of the portfolio
     EXPOSURE = 4  # an instrument's, with all that is below
     PROFITS = 8  # of a scenario
     MEASURES = 16  # VaR, ES or the worst scenario
@@ -43,9 +44,17 @@ VALUE, SUMS, EXPOSURE = int(RiskFault.VALUE), int(RiskFault.SUMS), int(RiskFault
 PROFITS, MEASURES = int(RiskFault.PROFITS), int(RiskFault.MEASURES)
 
 
+def bytes_aside(scenarios_: int) -> int:
+    """The size of the memory in which a portfolio is made anew."""
+    return scenarios.bytes_needed(scenarios_) + option_values.work_bytes(scenarios_)
+
+
 @kernel
 def check(state, portfolio, aside):
-    """RiskFaults of a portfolio as int; aside: a distribution of as many scenarios, overwritten."""
+    """RiskFaults of a portfolio as int.
+
+    aside: `bytes_aside` with a distribution of as many scenarios at its head, overwritten.
+    """
     clear(aside)
     faults = check_sums(state, portfolio)
     exposure = at(exposures_of(state, portfolio), UNITS).unit
@@ -60,14 +69,17 @@ def check(state, portfolio, aside):
             at(aside, DISTRIBUTION).scenarios,
             units,
         )
+    work = aside + int(at(state, STATE).distribution_size)
+    if option_check.check_values(state, portfolio, scenarios.vector_of(aside), work) > 0:
+        faults |= VALUE
     return faults | check_profits(distribution_of(state, portfolio), aside)
 
 
 @kernel
 def check_sums(state, portfolio):
-    """Hold the sums of a portfolio against its positions and those below."""
+    """Hold the sums of a portfolio against its positions and options and those below."""
     header, book = at(state, STATE), at(portfolio_of(state, portfolio), PORTFOLIO)
-    value, cost, notional, unvalued, stuck = 0, 0, 0, 0, 0
+    value, cost, notional, unvalued, stuck = option_check.sums_below(state, portfolio)
     for each in range(header.portfolios):
         if is_above(state, portfolio, each):
             for row in range(header.rows):
@@ -78,6 +90,7 @@ def check_sums(state, portfolio):
                 unvalued += int(position.highest_mark > 0) - int(position.valued)
                 stuck += position.stuck
     same = value == book.value and cost == book.cost and notional == book.notional
+    same = same and not option_check.greeks_differ(state, portfolio)
     return 0 if same and unvalued == book.unvalued and stuck == book.stuck else SUMS
 
 

@@ -12,10 +12,12 @@ moment alone, without hysteresis, so that it does not depend on when anybody loo
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import positions
+from workers.kernels import option_positions, positions
+from workers.kernels.option_values import Greek
 from workers.kernels.position_block import PORTFOLIO, portfolio_of
 from workers.records import Measure, Standing
 
+FIRST_GREEK = int(Measure.DELTA)
 UNKNOWN, OK, WARN, BREACH = map(int, Standing)  # plain numbers, as kernels return them
 
 
@@ -48,7 +50,9 @@ def measured(state, portfolio, measure):
         return positions.es_975(state, portfolio)
     if measure == Measure.VALUE:
         return positions.notional(state, portfolio)
-    return -positions.pnl(state, portfolio)
+    if measure == Measure.LOSS:
+        return -positions.pnl(state, portfolio)
+    return abs(option_positions.greek_of(state, portfolio, measure - FIRST_GREEK))
 
 
 @kernel
@@ -82,3 +86,8 @@ def standing(amount, most, warn_at, doubt):
     if amount > warn_at:
         return WARN
     return OK
+
+
+assert [measure.name for measure in Measure][FIRST_GREEK:] == [greek.name for greek in Greek], (
+    "limits of Greeks are in another order than the Greeks"
+)

@@ -41,7 +41,6 @@ EXPOSURE_UNIT = 100  # money units in one unit of exposure: a cent
 MONEY_FACTOR, MONEY_BITS = 25, 22  # EXPOSURE_UNIT / RETURN_SCALE in lowest terms: 25 / 2^22
 MONEY_MASK = (1 << MONEY_BITS) - 1
 PROFIT_LIMIT = 1 << 61  # no profit may reach it: the difference of two still fits
-LOSS_LIMIT = (PROFIT_LIMIT >> MONEY_BITS) * MONEY_FACTOR  # money units: no loss is larger
 MAX_SCENARIOS = 65_536
 TAIL_LIMIT = 1 << 22  # scenarios x thousandths in the tail: keeps the sums of `shortfall_of` whole
 RESERVE = 16  # scenarios tracked beyond those that the measures need
@@ -135,7 +134,21 @@ def move(distribution, returns, delta):
     """
     header = at(distribution, DISTRIBUTION)
     vector = vector_of(distribution)
-    below = shift(vector, returns, header.scenarios, delta, header.threshold)
+    follow(distribution, shift(vector, returns, header.scenarios, delta, header.threshold))
+
+
+@kernel
+def move_by(distribution, changes):
+    """Every profit moves by a change of its own, i8 [scenarios] at an address; measure again."""
+    header = at(distribution, DISTRIBUTION)
+    vector = vector_of(distribution)
+    follow(distribution, shift_by(vector, changes, header.scenarios, header.threshold))
+
+
+@kernel
+def follow(distribution, below):
+    """Have tail and measures be those of a vector that moved, with so many below the threshold."""
+    header = at(distribution, DISTRIBUTION)
     if below < header.needed or refresh(distribution) != below:
         rebuild(distribution)
         header.rebuilds += 1
@@ -154,6 +167,18 @@ def shift(vector, returns, scenarios, delta, threshold):
     below = 0
     for scenario in range(scenarios):
         moved = profit[scenario] + delta * int(change[scenario])
+        profit[scenario] = moved
+        below += moved < threshold
+    return below
+
+
+@kernel
+def shift_by(vector, changes, scenarios, threshold):
+    """Add its change to every profit; return how many are below the threshold then."""
+    profit, change = at(vector, VECTOR).profit, at(changes, VECTOR).profit
+    below = 0
+    for scenario in range(scenarios):
+        moved = profit[scenario] + change[scenario]
         profit[scenario] = moved
         below += moved < threshold
     return below
@@ -352,23 +377,6 @@ def money(high, low, count):
     divisor = count << MONEY_BITS
     quotient = rest // divisor
     return rounded(whole * MONEY_FACTOR + quotient, rest - quotient * divisor, divisor)
-
-
-@kernel
-def profit_of(loss):
-    """The lowest profit that is a loss of no more than so much: the other way from `money`.
-
-    loss: money units, 0 to LOSS_LIMIT; beyond it the answer is below all profits.
-    """
-    if loss > LOSS_LIMIT:
-        return -PROFIT_LIMIT
-    halves = 2 * int(loss) + 1  # -loss - 1/2 is where rounding takes the next loss
-    whole = halves // MONEY_FACTOR
-    rest = halves - whole * MONEY_FACTOR
-    edge = -((whole << (MONEY_BITS - 1)) + ((rest << (MONEY_BITS - 1)) // MONEY_FACTOR))
-    if rest == 0 and loss & 1:  # a half exactly, and it goes to the even one
-        return edge + 1
-    return edge
 
 
 @kernel

@@ -39,7 +39,15 @@ from workers.kernels.position_block import (
     returns_of,
     row_of,
 )
-from workers.kernels.scenarios import DISTRIBUTION, RETURNS, VECTOR, profit_of, vector_of
+from workers.kernels.scenarios import (
+    DISTRIBUTION,
+    MONEY_BITS,
+    MONEY_FACTOR,
+    PROFIT_LIMIT,
+    RETURNS,
+    VECTOR,
+    vector_of,
+)
 from workers.kernels.var_block import SEEN, seen_of
 from workers.kernels.what_if import exposure_of, fits, product
 from workers.orders import Reject
@@ -47,6 +55,7 @@ from workers.records import LOT_DECIMALS, Side
 
 BID = int(Side.BID)
 VAR, VAR_UNKNOWN = int(Reject.VAR), int(Reject.VAR_UNKNOWN)
+LOSS_LIMIT = (PROFIT_LIMIT >> MONEY_BITS) * MONEY_FACTOR  # money units: no loss is larger
 TEN = 10
 NO_ROW = -1
 
@@ -109,6 +118,23 @@ def foresee(state, row, portfolio, more, var_max):
     if count_moved(distribution, returns, exposure - before, edge) >= now.var_rank:
         return VAR
     return 0
+
+
+@kernel
+def profit_of(loss):
+    """The lowest profit that is a loss of no more than so much: the other way from `money`.
+
+    loss: money units, 0 to LOSS_LIMIT; beyond it the answer is below all profits.
+    """
+    if loss > LOSS_LIMIT:
+        return -PROFIT_LIMIT
+    halves = 2 * int(loss) + 1  # -loss - 1/2 is where rounding takes the next loss
+    whole = halves // MONEY_FACTOR
+    rest = halves - whole * MONEY_FACTOR
+    edge = -((whole << (MONEY_BITS - 1)) + ((rest << (MONEY_BITS - 1)) // MONEY_FACTOR))
+    if rest == 0 and loss & 1:  # a half exactly, and it goes to the even one
+        return edge + 1
+    return edge
 
 
 @kernel

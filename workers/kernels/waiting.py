@@ -9,7 +9,7 @@ that is set back opens none. So what is taken when follows from the records alon
 
 from ringbuf.atomics import at
 from ringbuf.jit import kernel
-from workers.kernels import positions
+from workers.kernels import option_positions, positions
 from workers.kernels.position_block import HELD, PRICE_LIMIT, STATE, held_of, row_of
 from workers.records import TOP, Book
 
@@ -38,6 +38,8 @@ def keep(waits, book, top):
     row = row_of(book, top.instrument)
     waiting = at(waits + row * TOP_SIZE, TOP)
     mark, stands = top.bid + top.ask, at(held_of(book, row), HELD).mark
+    if option_positions.is_due(book, top.instrument, top.time_ns):
+        stands = 0  # the same mark settles it
     is_first = waiting.kind != WAITS
     if mark == (stands if is_first else waiting.bid + waiting.ask):
         return UNCHANGED
@@ -60,6 +62,7 @@ def take(waits, book):
         waiting = at(waits + row * TOP_SIZE, TOP)
         if waiting.kind == WAITS:
             taken += int(positions.mark(book, waiting.instrument, waiting.bid, waiting.ask))
+            option_positions.mark(book, waiting.instrument, waiting.time_ns)
     return taken
 
 

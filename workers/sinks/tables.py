@@ -15,6 +15,7 @@ from workers.records import (
     CONSOLIDATED,
     EXECUTION,
     FLOW,
+    GREEKS,
     HOLDING,
     LEVEL,
     LIMIT,
@@ -58,7 +59,7 @@ class Shown(IntEnum):
     WHY = 18  # asked, ioc, expired, ...
     REASONS = 19  # off_tick position ...: every bit of Reject
     TRADED = 20  # of an auction: indicated, traded
-    MEASURE = 21  # var_99, es_975, value, loss
+    MEASURE = 21  # var_99, es_975, value, loss, delta, ...
     STANDING = 22  # unknown, ok, warn, breach
     TELLING = 23  # trade, position
 
@@ -192,6 +193,10 @@ _POSITIONS = (
     Column("quantity", "quantity", Shown.QUANTITY),
     *(Column(name, name, Shown.MONEY) for name in ("cost", "realised", "amount")),
 )
+_GREEKS = (
+    Column("portfolio", "portfolio"),
+    *(Column(name, name, Shown.MONEY) for name in ("delta", "gamma", "vega", "theta", "rho")),
+)
 _LIMITS = (
     Column("portfolio", "portfolio"),
     Column("measure", "measure", Shown.MEASURE),
@@ -266,6 +271,7 @@ TABLES = {
     "risk": Table("risk", RISK, (*_ORIGIN, *_RISK)),
     "limit": Table("limits", LIMIT, (*_ORIGIN, *_LIMITS)),
     "position": Table("positions", POSITION_RECORD, (*_ORIGIN, *_POSITIONS)),
+    "greeks": Table("greeks", GREEKS, (*_ORIGIN, *_GREEKS)),
 }
 
 
@@ -274,7 +280,7 @@ def reasons_text(reasons: int) -> str:
     return " ".join(name for bit, name in REASONS.items() if reasons & bit)
 
 
-DEFAULT_KINDS = ("top", "trade", "risk", "limit")
+DEFAULT_KINDS = ("top", "trade", "risk", "limit", "greeks")
 
 
 def check_interval(conflate_ms: float | None) -> None:

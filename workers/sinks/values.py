@@ -77,7 +77,7 @@ SHAPES: dict[Shown, Callable[[np.ndarray, Scales], list]] = {
     Shown.PRICE: lambda values, scales: (values / scales.prices).tolist(),
     Shown.QUOTE: lambda values, scales: quotes(values, scales.prices),
     Shown.MID: lambda values, scales: quotes(values, 2 * scales.prices),
-    Shown.MONEY: lambda values, _: (values / MONEY_SCALE).tolist(),
+    Shown.MONEY: lambda values, _: (values / np.float64(MONEY_SCALE)).tolist(),
     Shown.QUANTITY: lambda values, scales: quantities(values, scales.lots),
     Shown.SIDE: lambda values, _: named(values, SIDES),
     Shown.STATE: lambda values, _: named(values, STATES),
