@@ -1,5 +1,7 @@
 """Options up the tree of portfolios: the sums are those of a fresh start, bit for bit."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -261,3 +263,15 @@ def test_what_cannot_be_held_is_refused_and_changes_nothing():
     full.hold(0, 0, 1, 0, SCALE, RETURNS[0])
     with pytest.raises(PositionRefused, match="raise `held`"):
         option_positions.hold(full.address, 0, 1, call(), SCALE, RETURNS[1])
+
+
+def test_the_same_marks_give_the_same_bytes_compiled_or_not():
+    state = Options()
+    build(
+        state, [(3, 0, call()), (1, 0, put(units=-7.5)), (2, 1, put(volatility=0.0))], [(1, 0, 9)]
+    )
+    for step, half in enumerate((2_000_001, 1_950_000, 2_104_999)):
+        for instrument in range(2):
+            state.tick(instrument, half, START_NS + 44 * step * DAY_NS)
+    digest = hashlib.blake2b(state.memory.tobytes(), digest_size=8).hexdigest()
+    assert digest == "16433348afa7cba7"
