@@ -108,8 +108,8 @@ def _faults_of(
         currency = options.instruments.get(option.underlying, PLAIN).currency
         if currency not in (None, options.currency):
             problems.append(
-                f"{where}.options[{number}].underlying: {option.underlying} is in {currency}; give "
-                f"options on what is in {options.currency}"
+                f"{where}.options[{number}].underlying: {option.underlying} is in {currency} "
+                f"(risk.instruments); options have to be in {options.currency}, so leave it out"
             )
     return problems
 

@@ -37,6 +37,7 @@ AIMS = {
 }
 LOTS_MAX = 10**9
 SECONDS_MAX = 5.0  # of one program
+FAILED = 4  # scipy's status of a solver in trouble
 DUST, DUST_BESIDE = 1e-12, 1e-9
 GAP = 1e-6  # relative: nearer to the least than this a program need not come
 FEWEST = 1e-6  # of the least cost: what one lot more counts, so that of equal costs the fewer win
@@ -271,13 +272,16 @@ def solve(
     low = np.zeros_like(high)
     low[-1] = 1.0
     constant = max(usual, GAP)
-    found = milp(
-        np.concatenate([weights, [constant]]),
-        integrality=np.concatenate([np.ones(2 * count), np.zeros(rows + 1)]),
-        bounds=Bounds(low, high),
-        constraints=limits_of(wanted, of, most),
-        options={"mip_rel_gap": GAP, "time_limit": SECONDS_MAX},
-    )
+    for presolve in (True, False):
+        found = milp(
+            np.concatenate([weights, [constant]]),
+            integrality=np.concatenate([np.ones(2 * count), np.zeros(rows + 1)]),
+            bounds=Bounds(low, high),
+            constraints=limits_of(wanted, of, most),
+            options={"mip_rel_gap": GAP, "time_limit": SECONDS_MAX, "presolve": presolve},
+        )
+        if found.status != FAILED:  # HiGHS fails on some small programs that it made smaller
+            break
     if found.x is None:
         if found.status == 2 or is_kept(wanted):
             return None

@@ -83,7 +83,7 @@ class Flag(IntEnum):
 
 
 MATCHED = 1  # in a DIRECTORY's flags: orders of clients are matched here, in a book of our own
-NAMED = 2  # in the same: only HOLDINGs tell of it; it has no book, and is another's of that symbol
+NAMED = 8  # in the same: only HOLDINGs tell of it; it has no book, and is another's of that symbol
 LOT_DECIMALS = 4  # a DIRECTORY's flags from this bit on: a lot is 10 ** -n of a unit
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.portfolios import indented, limits_text, portfolio_faults, tree
+from workers.contracts import CurrencyOptions, InstrumentOptions
 from workers.live_options import OptionPosition
 from workers.portfolio_board import PORTFOLIO_ROW
 from workers.records import Standing
@@ -71,6 +72,22 @@ def test_limits_need_room_on_the_ring():
     assert not portfolio_faults(RiskOptions(portfolios=found[:25]), 128)
     (line,) = portfolio_faults(RiskOptions(portfolios=found), 128)
     assert line == "risk.portfolios: 26 of them with 104 limits; give at most 128 altogether"
+
+
+def test_options_are_in_the_base_currency():
+    held = OptionPosition(
+        underlying="ABC", type="put", strike=1.0, volatility=0.2, quantity=1, price=1.0,
+        expires=datetime(2030, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    options = RiskOptions(
+        portfolios=[Portfolio(name="p", options=[held])],
+        currencies={"EUR": CurrencyOptions(rate=1.1)},
+        instruments={"ABC": InstrumentOptions(currency="EUR")},
+    )
+    (line,) = portfolio_faults(options, 128)
+    assert line.startswith("risk.portfolios[0].options[0].underlying: ABC is in EUR (risk.inst")
+    options.instruments["ABC"].currency = None
+    assert not portfolio_faults(options, 128)
 
 
 def test_greeks_need_room_on_the_ring():

@@ -48,7 +48,7 @@ def test_kills_lose_and_double_nothing_that_was_told(place):
                {"kind": "orders", "path": str(path)}],
         book={"orders": 4096, "levels": 1024,
               "matching": {"accounts": [{"name": "a", "executions": True}] * 7}},
-        risk=RISK, publisher=place.history(kinds=KINDS), ingest={"rate": 80.0},
+        risk=RISK, publisher=place.history(kinds=KINDS), ingest={"rate": 300.0},
         rings={"events": 256, "book": 256, "risk": 256},
         journal={"path": str(folder), "snapshot_s": 0.4}, supervision={"restarts": 10},
     )  # fmt: skip

@@ -16,7 +16,7 @@ from ringbuf.journal_files import RECORDS, path_of
 from ringbuf.record import fields_of
 from workers import archive
 from workers.archive import Archivist, Stopped, leaving, restored, segment_of
-from workers.records import BOOK_RING, EVENTS_RING, RISK_RING, TOP, empty
+from workers.records import BOOK_RING, EVENTS_RING, GREEKS, RISK_RING, TOP, Kept, empty
 from workers.records import Book as Kind
 from workers.sinks.sink import SinkError
 
@@ -45,6 +45,11 @@ def made(folder: Path, ring: str, count: int) -> Path:
     layouts = RINGS[ring]
     records = answers(count, BOOK_RING if ring == "events" else layouts)
     records = records.view(next(iter(layouts.values()))[1])
+    if ring == "risk":  # a Greek is a number
+        greeks = records.view(GREEKS)
+        told = greeks["kind"] == Kept.GREEKS
+        for name in ("theta", "rho"):
+            greeks[name][told] = np.where(np.isfinite(greeks[name]), greeks[name], 0.1)[told]
     log = Journal(folder / ring, ring, layouts, BYTES)
     log.append_records(records)
     log.sync()

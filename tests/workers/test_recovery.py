@@ -69,8 +69,11 @@ def orders_case(seed: int) -> Case:
     if seed % 2:
         asked = test_matched.stream_of(seed, count=40)
     inputs = numbered(events_of(asked))
-    return Case(Book, lambda links: Book(test_matched.OPTIONS, INSTRUMENTS, links), inputs,
-                INSTRUMENTS)  # fmt: skip
+
+    def make(links) -> Book:
+        return Book(test_matched.OPTIONS, INSTRUMENTS, links, risk=test_matched.RISK)
+
+    return Case(Book, make, inputs, INSTRUMENTS)
 
 
 def risk_case(stream) -> Case:

@@ -7,6 +7,7 @@ a row of its own until then, which has no mark; costs are money, so they stay wh
 from ringbuf.atomics import at
 from workers.kernels import currencies, positions
 from workers.kernels.currencies import CURRENCY, DIVISOR_MAX, FOREIGN
+from workers.kernels.option_block import NONE, OPTION, first_on, option_of
 from workers.kernels.position_block import (
     HELD,
     POSITION,
@@ -16,6 +17,7 @@ from workers.kernels.position_block import (
     abroad_of,
     check_range,
     held_of,
+    options_of,
     position_of,
 )
 from workers.kernels.positions import Contract
@@ -51,4 +53,9 @@ def adopt(address: int, row: int, instrument: int, price_scale: int, contract: C
             lots = int(position.quantity)
             highest = positions.highest_mark(lots, terms.multiplier, int(held.reach))
             position.highest_mark = max(int(highest), LOWEST_MARK)
+    options = int(options_of(address))
+    number = int(first_on(options, row))
+    while number != NONE:
+        option = at(option_of(options, number), OPTION)
+        option.per_unit, number = 2 * price_scale, int(option.next)
     share(address, row, instrument)
