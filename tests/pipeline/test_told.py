@@ -48,14 +48,13 @@ def test_kills_lose_and_double_nothing_that_was_told(place):
                {"kind": "orders", "path": str(path)}],
         book={"orders": 4096, "levels": 1024,
               "matching": {"accounts": [{"name": "a", "executions": True}] * 7}},
-        risk=RISK, publisher=place.history(kinds=KINDS), ingest={"rate": 300.0},
+        risk=RISK, publisher=place.history(kinds=KINDS), ingest={"rate": 50.0},
         rings={"events": 256, "book": 256, "risk": 256},
         journal={"path": str(folder), "snapshot_s": 0.4}, supervision={"restarts": 10},
     )  # fmt: skip
     running = place.start(config)
-    waits = (("risk", 200, "risk"), ("book", 200, "book"), ("risk", 350, "ingest"))
-    for seen, count, stage in (*waits, ("risk", 500, "risk")):
-        running.until_received(seen, count)
+    for count, stage in ((30, "ingest"), (60, "risk"), (90, "book"), (120, "risk")):  # of hundreds
+        running.until_received("risk", count)
         starts = running.starts(stage)
         running.kill(stage)
         running.until(lambda s=stage, n=starts: running.starts(s) > n, f"{stage} is back")
