@@ -12,7 +12,7 @@ from ringbuf.atomics import at, copy_words
 from ringbuf.jit import kernel
 from workers import answers
 from workers.beside import enrich_trade, pass_time
-from workers.contracts import PLAIN
+from workers.contracts import contract_of
 from workers.keeper import (
     COUNTERS,
     KEEPER,
@@ -28,6 +28,7 @@ from workers.kernels import matching, var_block
 from workers.kernels.engine import BPS, CHANGE, CHANGES_STEP, OUTPUTS_STEP, change_at, output_at
 from workers.kernels.engine_settings import AccountLimits, Settings
 from workers.kernels.orderbook import Outcome
+from workers.kernels.positions import SHARE
 from workers.kernels.resting import Limits
 from workers.kernels.var_block import SYMBOL_BYTES
 from workers.records import EVENT, LEVEL, MONEY_SCALE, REPORT, TOP, TRADE, Event
@@ -35,7 +36,6 @@ from workers.records import Book as Kind
 from workers.risk_options import RiskOptions, all_scenarios
 from workers.scenarios import ScenarioError
 
-EVENT_WORDS, TOP_WORDS = EVENT.itemsize // 8, TOP.itemsize // 8
 HOLDING_EVENT = int(Event.HOLDING)
 ANSWERS_WORDS = 2  # cause and time, which the engine leaves to us
 TRADES_STEP = 3  # at most, of those records; each may be followed by flows and bars
@@ -129,15 +129,12 @@ def announceable(risk: RiskOptions) -> dict[str, np.ndarray]:
     What has a multiplier or is in another currency is measured by the risk stage only: the engine
     knows neither, so an order in it is refused (VAR_UNKNOWN).
     """
-    every, of = all_scenarios(risk).items(), risk.instruments
-    ours = [(1.0, None), (1.0, risk.currency)]
-    found = var_block.usable(
-        {
-            name: row
-            for name, row in every
-            if (of.get(name, PLAIN).multiplier, of.get(name, PLAIN).currency) in ours
-        }
-    )
+    plain = {
+        symbol: returns
+        for symbol, returns in all_scenarios(risk).items()
+        if contract_of(symbol, risk.instruments, risk.currencies)._replace(future=False) == SHARE
+    }
+    found = var_block.usable(plain)
     if not found:
         raise ScenarioError(
             f"risk.scenarios: no symbol of 1 to {SYMBOL_BYTES} ASCII characters has returns: "

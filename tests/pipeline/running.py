@@ -96,6 +96,12 @@ class Running:
         assert pid > 0, stage  # 0 would be our own process group
         os.kill(pid, number)
 
+    def restart(self, stage: str) -> None:
+        """Kill a stage and wait until it has begun again."""
+        starts = self.starts(stage)
+        self.kill(stage)
+        self.until(lambda: self.starts(stage) > starts, f"{stage} is back")
+
     def end(self, *signals: int) -> Ran:
         """Send signals to the supervisor, then wait for its end."""
         for number in signals:

@@ -21,9 +21,7 @@ def test_kills_and_a_stop_change_no_byte(place):
     running = place.start(path)
     for count in (2_000, 6_000):
         running.until_received("risk", count)
-        starts = running.starts("risk")
-        running.kill("risk")
-        running.until(lambda starts=starts: running.starts("risk") > starts, "risk is back")
+        running.restart("risk")
     running.until_received("risk", 9_000)
     stopped = running.end(signal.SIGTERM)
     assert stopped.code == 0, stopped.err

@@ -178,9 +178,7 @@ def test_kills_of_the_book_lose_and_double_nothing(place, first, orders):
     running = place.start(path)
     for count in (200, 500, 800):
         running.until_received("book", count)
-        starts = running.starts("book")
-        running.kill("book")
-        running.until(lambda starts=starts: running.starts("book") > starts, "book is back")
+        running.restart("book")
     ran = running.end()
     assert ran.code == 0, ran.err
     assert ran.report.balanced

@@ -112,9 +112,7 @@ def test_kills_of_ingest_cost_no_message_and_double_none(place, sender):
     for number in range(4):
         running.until_received("book", 1 + number * 900)
         time.sleep(draw.random() * 0.05)
-        before = running.starts("ingest")
-        running.kill("ingest")
-        running.until(lambda b=before: running.starts("ingest") > b, "ingest is back")
+        running.restart("ingest")
     ran = running.end()
     assert ran.code == 0, ran.err
     assert ran.report.balanced

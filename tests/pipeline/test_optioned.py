@@ -65,9 +65,7 @@ def ran(tmp_path_factory):
     running = place.start(config)
     for count in (300, 1_200):
         running.until_received("risk", count)
-        starts = running.starts("risk")
-        running.kill("risk")
-        running.until(lambda n=starts: running.starts("risk") > n, "risk is back")
+        running.restart("risk")
     made = running.end()
     assert made.code == 0, made.err
     yield place, folder, config, made

@@ -55,9 +55,7 @@ def test_kills_lose_and_double_nothing_that_was_told(place):
     running = place.start(config)
     for count, stage in ((30, "ingest"), (60, "risk"), (90, "book"), (120, "risk")):  # of hundreds
         running.until_received("risk", count)
-        starts = running.starts(stage)
-        running.kill(stage)
-        running.until(lambda s=stage, n=starts: running.starts(s) > n, f"{stage} is back")
+        running.restart(stage)
     ran = running.end()
     assert ran.code == 0, ran.err
     assert ran.report.balanced

@@ -45,9 +45,7 @@ def test_kills_lose_and_double_no_position(place):
     running = place.start(config)
     for stage, count in (("risk", 600), ("book", 500), ("risk", 1500)):
         running.until_received(stage, count)
-        starts = running.starts(stage)
-        running.kill(stage)
-        running.until(lambda s=stage, n=starts: running.starts(s) > n, f"{stage} is back")
+        running.restart(stage)
     ran = running.end()
     assert ran.code == 0, ran.err
     assert ran.report.balanced

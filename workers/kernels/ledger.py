@@ -208,18 +208,6 @@ def share(amount, part, whole):
 
 
 @kernel
-def quantity_of(address):
-    """What is held, below 0: short."""
-    return at(address, LEDGER).quantity
-
-
-@kernel
 def cost_of(address):
     """What was paid for what is held, money units."""
     return at(address, LEDGER).cost
-
-
-@kernel
-def realised_of(address):
-    """What was realised, money units."""
-    return at(address, LEDGER).realised
